@@ -1,0 +1,1 @@
+"""Row schemas and the data that recipes train on."""

@@ -1,0 +1,1 @@
+"""Cold start: demonstrations, tokenizer and from-scratch training of the quickstart policy."""

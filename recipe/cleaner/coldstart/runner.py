@@ -1,0 +1,46 @@
+"""Run one program and report its outcome as plain data. Needs nothing but the standard library.
+
+As a script it reads the program from standard input and prints the outcome as one JSON object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import traceback
+from typing import Any
+
+FILENAME = "<program>"
+
+
+def outcome(code: str) -> dict[str, Any]:
+    """Execute `code` here, without any protection; `error_class` is None for a success."""
+    stdout = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(stdout):
+            exec(compile(code, FILENAME, "exec"), {"__name__": "__main__"})
+    except Exception as error:
+        return {"stdout": stdout.getvalue(), **_describe(error)}
+    return {"stdout": stdout.getvalue(), "error_class": None}
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    syntax = isinstance(error, SyntaxError)
+    return {
+        "error_class": type(error).__name__,
+        "message": (error.msg if syntax else str(error)) or "",
+        "line": error.lineno if syntax else _last_line(error),
+        "stderr": "".join(traceback.format_exception(error)),
+    }
+
+
+def _last_line(error: Exception) -> int | None:
+    """Line of the program itself where the error came from, not of a library it called."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
+    return lines[-1] if lines else None
+
+
+if __name__ == "__main__":
+    print(json.dumps(outcome(sys.stdin.read())))

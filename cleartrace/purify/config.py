@@ -1,0 +1,176 @@
+"""Configuration of SAAR: every number of the method is a key, validated, and unknown keys are errors (D24)."""
+
+from __future__ import annotations
+
+import difflib
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+_HINT_SAME = (
+    "\n\nNote: {attempts} attempts at this step ended with {error_class}. "
+    "A different method may work better than another small change."
+)
+_HINT_NEUTRAL = (
+    "\n\nNote: {attempts} attempts at this step failed, for different reasons. A different method may work better."
+)
+
+
+class Policy(str, Enum):
+    """What a regenerated turn becomes."""
+
+    SIMILARITY = "similarity"
+    """Graft the new call when the codes are similar, else replace the turn."""
+
+
+class OnExhaustion(str, Enum):
+    """What a failed repair switches off."""
+
+    POSITION = "position"
+    TRAJECTORY = "trajectory"
+
+
+class ProbabilityScope(str, Enum):
+    """Who shares one draw of the rollback coin."""
+
+    ROLLOUT = "rollout"
+    GROUP = "group"
+
+
+class Basis(str, Enum):
+    """What two attempts are compared by."""
+
+    CODE = "code"
+    WRAPPED = "wrapped"
+    TOKENS = "tokens"
+
+
+class CompareTo(str, Enum):
+    """Which failed attempt the new one is compared with."""
+
+    LATEST = "latest"
+    FIRST = "first"
+
+
+class ExhaustedMask(str, Enum):
+    """Which part of a failed turn is not trained when its repair failed."""
+
+    NONE = "none"
+    CALL = "call"
+    TURN = "turn"
+
+
+class RetryContext(str, Enum):
+    """Which failed attempts a regeneration sees."""
+
+    LATEST = "latest"
+    ALL = "all"
+
+
+class SaarConfig(BaseModel):
+    """Options of similarity-aware adaptive rollback. `published()` gives the published values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    enable: bool = False
+    """Master switch."""
+    policy: Policy = Policy.SIMILARITY
+    """Splice policy, by name."""
+    max_retries: int = Field(default=3, ge=0)
+    """K: regenerations per position, so a call has at most K + 1 attempts."""
+    max_total_retries: int = Field(default=30, ge=0)
+    """Regenerations per trajectory. Successful calls do not count (D13)."""
+    on_exhaustion: OnExhaustion = OnExhaustion.POSITION
+    """Whether a failed repair ends rollback at its position only, or for the rest of the trajectory."""
+    probability: float = Field(default=1.0, ge=0.0, le=1.0)
+    """p: share of training rollouts (or groups) that may roll back. Evaluation is never random."""
+    probability_scope: ProbabilityScope = ProbabilityScope.ROLLOUT
+    """`group` draws once for all rollouts of one prompt, so a group baseline compares like with like (D21)."""
+    seed: int = 0
+    """Seed of the coin."""
+    similarity_threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Gamma: at or above it the new call is grafted, below it the turn is replaced."""
+    basis: Basis = Basis.CODE
+    """Compare normalised source code, the decoded call with its wrapping, or the token ids of the call."""
+    autojunk: bool = False
+    """difflib's popularity heuristic; it changes ratios from 200 characters on (D3)."""
+    symmetric: bool = True
+    """Average the ratio over both argument orders."""
+    compare_to: CompareTo = CompareTo.LATEST
+    """Compare with the latest (spliced) attempt or with the first one."""
+    exhausted_mask: ExhaustedMask = ExhaustedMask.NONE
+    """What is left out of the loss when a repair failed and the failed turn stays."""
+    retry_context: RetryContext = RetryContext.LATEST
+    """Show only the latest failed attempt to a regeneration, or all of the position."""
+    min_budget_tokens: int = Field(default=64, ge=1)
+    """Below this many tokens left for generation no retry is made (D12)."""
+    hint_after: int = Field(default=2, ge=1)
+    """Retries at a position from which the final error message carries a hint."""
+    hint_text: str = _HINT_SAME
+    """Hint when all attempts failed alike; may use {attempts} and {error_class}. Empty: no hint."""
+    hint_text_neutral: str = _HINT_NEUTRAL
+    """Hint when the failures differ; may use {attempts}. Empty: no hint."""
+    error_policy: dict[str, int] = Field(default_factory=dict)
+    """Error class (`NameError`, `timeout`, `format_error`) to its own K; 0 never retries it (D19)."""
+
+    @classmethod
+    def published(cls, **overrides: Any) -> SaarConfig:
+        """The values of the published implementation, with rollback on.
+
+        Its defects are not restored: the total budget counts retries, infrastructure errors never trigger,
+        the coin is seeded, and the hint names an error type only when the types agree.
+        """
+        values: dict[str, Any] = {
+            "enable": True,
+            "on_exhaustion": OnExhaustion.TRAJECTORY,
+            "basis": Basis.WRAPPED,
+            "autojunk": True,
+            "symmetric": False,
+            "min_budget_tokens": 1,
+        }
+        return cls(**{**values, **overrides})
+
+    def retries_for(self, error_class: str) -> int:
+        """K of one error class."""
+        return self.error_policy.get(error_class, self.max_retries)
+
+    def hint(self, error_classes: tuple[str, ...]) -> str | None:
+        """Hint after failures with these classes, one per failed attempt (D23)."""
+        alike = len(set(error_classes)) == 1
+        text = self.hint_text if alike else self.hint_text_neutral
+        return text.format(attempts=len(error_classes), error_class=error_classes[0]) if text else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_nearest_key(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.0)
+                    raise ValueError(f"unknown SAAR option {key!r}; the nearest known one is {near[0]!r}")
+        return data
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _name_policies(cls, value: Any) -> Any:
+        known = [policy.value for policy in Policy]
+        if value not in known:
+            raise ValueError(f"unknown splice policy {value!r}; available: {', '.join(known)}")
+        return value
+
+    @field_validator("error_policy")
+    @classmethod
+    def _check_retries(cls, value: dict[str, int]) -> dict[str, int]:
+        if bad := {name: k for name, k in value.items() if k < 0}:
+            raise ValueError(f"error_policy needs retry counts >= 0, got {bad}")
+        return value
+
+    @field_validator("hint_text", "hint_text_neutral")
+    @classmethod
+    def _check_placeholders(cls, value: str) -> str:
+        try:
+            value.format(attempts=2, error_class="NameError")
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(f"a hint may use {{attempts}} and {{error_class}} only: {error!r}") from error
+        return value

@@ -1,0 +1,1 @@
+"""The veRL layer of cleartrace: the only package that imports veRL and Ray."""

@@ -1,0 +1,28 @@
+"""Build the report of one run folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cleartrace.report.html import render_html
+from cleartrace.report.load import load_run
+from cleartrace.report.summary import summarise
+
+
+def build_report(run_dir: Path) -> Path:
+    """Write `run_dir/report.html` and return its path; an older report is replaced in one step.
+
+    Raises:
+        ReportError: the folder is missing, empty, or written with an unknown schema version.
+    """
+    run = load_run(run_dir)
+    return write_whole(Path(run_dir) / "report.html", render_html(run, summarise(run)))
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file so that no reader ever sees half of it."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", errors="backslashreplace")
+    os.replace(part, path)
+    return path

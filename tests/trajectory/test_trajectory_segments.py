@@ -1,0 +1,143 @@
+"""Segments, flattening and the token-truth audit, mostly as properties."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cleartrace.trajectory.audit import AuditError, EngineRequest, ViolationKind, audit, audit_output, require_clean
+from cleartrace.trajectory.flatten import context_hash, flatten, flatten_ids, layout, unflatten
+from cleartrace.trajectory.segment import Provenance, Segment, SegmentKind, context_segment, count_turns
+
+tokens = st.lists(st.integers(0, 50), min_size=1, max_size=6).map(tuple)
+
+
+@st.composite
+def rollouts(draw):
+    """(requests, segments) of an honest rollout without splices."""
+    with_logprobs = draw(st.booleans())
+    segments = [context_segment(SegmentKind.PROMPT, draw(tokens))]
+    requests = []
+    for _ in range(draw(st.integers(1, 4))):
+        prompt = flatten_ids(segments)
+        thought, call = draw(tokens), draw(tokens)
+        values = tuple(-(i + 1) / 8 for i in range(len(thought + call)))
+        requests.append(EngineRequest(prompt, thought + call, values if with_logprobs else None, context_hash(prompt)))
+        parts = ((SegmentKind.ASSISTANT_REASONING, thought, 0), (SegmentKind.ASSISTANT_CALL, call, len(thought)))
+        for kind, ids, start in parts:
+            logprobs = values[start : start + len(ids)] if with_logprobs else None
+            where = Provenance(context_hash=context_hash(flatten_ids(segments)))
+            segments.append(Segment(kind, ids, True, logprobs, where))
+        segments.append(context_segment(SegmentKind.TOOL, draw(tokens)))
+    return requests, segments
+
+
+@given(rollouts())
+def test_flatten_lengths_agree_and_round_trip(rollout):
+    requests, segments = rollout
+    flat = flatten(segments)
+    assert flat.prompt_ids + flat.response_ids == flatten_ids(segments)
+    assert sum(flat.response_mask) == sum(len(r.sampled_ids) for r in requests)
+    assert sum(flat.spliced_mask) == 0
+    assert unflatten(flat, layout(segments)) == tuple(segments)
+    assert count_turns(segments) == (len(requests), len(requests))
+
+
+@given(rollouts())
+def test_honest_rollout_passes_and_prefixes_extend(rollout):
+    requests, segments = rollout
+    assert audit(requests, segments) == []
+    for before, after in zip(requests, requests[1:], strict=False):
+        assert after.prompt_ids[: len(before.prompt_ids + before.sampled_ids)] == before.prompt_ids + before.sampled_ids
+    flat = flatten(segments)
+    assert audit_output(segments, flat.prompt_ids, flat.response_ids, flat.response_mask, flat.response_logprobs) == []
+
+
+@given(rollouts(), st.data())
+def test_any_corrupted_token_is_detected(rollout, data):
+    requests, segments = rollout
+    i = data.draw(st.integers(0, len(segments) - 2))  # tokens behind the last request are not the engine's
+    at = data.draw(st.integers(0, len(segments[i]) - 1))
+    ids = list(segments[i].token_ids)
+    ids[at] += 1
+    segments[i] = replace(segments[i], token_ids=tuple(ids))
+    violations = audit(requests, segments)
+    assert violations
+    with pytest.raises(AuditError, match="violation"):
+        require_clean(violations)
+
+
+@given(rollouts(), st.data())
+def test_token_changed_before_a_sampled_segment_makes_it_spliced(rollout, data):
+    _, segments = rollout
+    segments[0] = replace(segments[0], token_ids=(99, *segments[0].token_ids))
+    flat = flatten(segments)
+    assert flat.spliced_mask == flat.response_mask
+
+
+@given(rollouts(), st.data())
+def test_request_that_was_not_given_the_list_is_detected(rollout, data):
+    requests, segments = rollout
+    i = data.draw(st.integers(0, len(requests) - 1))
+    requests[i] = replace(requests[i], prompt_ids=(*requests[i].prompt_ids, 3))
+    assert ViolationKind.PROMPT_MISMATCH in {v.kind for v in audit(requests, segments)}
+
+
+@given(rollouts())
+def test_d5_output_of_wrong_length_or_content_is_detected(rollout):
+    _, segments = rollout
+    flat = flatten(segments)
+    short = audit_output(segments, flat.prompt_ids, flat.response_ids, flat.response_mask[1:], flat.response_logprobs)
+    assert [v.kind for v in short] == [ViolationKind.LENGTH]
+    flipped = tuple(1 - m for m in flat.response_mask)
+    wrong = audit_output(segments, flat.prompt_ids, flat.response_ids, flipped, flat.response_logprobs)
+    assert [v.kind for v in wrong] == [ViolationKind.OUTPUT_MISMATCH]
+
+
+def test_all_or_none_logprobs():
+    where = Provenance(context_hash=context_hash([1]))
+    segments = [
+        context_segment(SegmentKind.PROMPT, [1]),
+        Segment(SegmentKind.ASSISTANT_REASONING, (2,), True, (-1.0,), where),
+        Segment(SegmentKind.ASSISTANT_CALL, (3,), True, None, Provenance(context_hash=context_hash([1, 2]))),
+    ]
+    found = audit([EngineRequest((1,), (2, 3))], segments)
+    assert ViolationKind.LOGPROBS in {v.kind for v in found}
+    with pytest.raises(ValueError, match="all or none"):
+        flatten(segments)
+
+
+def test_logprobs_other_than_the_engines_are_detected():
+    where = Provenance(context_hash=context_hash([1]))
+    segments = [
+        context_segment(SegmentKind.PROMPT, [1]),
+        Segment(SegmentKind.ASSISTANT_CALL, (2,), True, (0.0,), where),
+    ]
+    found = audit([EngineRequest((1,), (2,), (-1.0,))], segments)
+    assert [v.kind for v in found] == [ViolationKind.LOGPROBS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "loss", "logprobs"),
+    [
+        (SegmentKind.TOOL, (1,), True, None),
+        (SegmentKind.TOOL, (1,), False, (-1.0,)),
+        (SegmentKind.ASSISTANT_CALL, (1,), True, None),
+        (SegmentKind.ASSISTANT_CALL, (1, 2), False, (-1.0,)),
+        (SegmentKind.ASSISTANT_CALL, (1,), False, (float("nan"),)),
+        (SegmentKind.TOOL, (), False, None),
+        (SegmentKind.TOOL, (-1,), False, None),
+    ],
+)
+def test_contradicting_segments_are_refused(kind, ids, loss, logprobs):
+    with pytest.raises(ValueError):
+        Segment(kind, ids, loss, logprobs)
+
+
+def test_prompt_must_lead():
+    with pytest.raises(ValueError, match="start with a prompt"):
+        flatten([context_segment(SegmentKind.TOOL, [1])])
+    prompt = context_segment(SegmentKind.PROMPT, [1])
+    with pytest.raises(ValueError, match="behind the start"):
+        flatten([prompt, context_segment(SegmentKind.TOOL, [1]), prompt])

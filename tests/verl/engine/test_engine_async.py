@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 import torch
-from conftest import assert_true_to, make_model
 
 from cleartrace_verl.engine import (
     AsyncEngine,
@@ -18,6 +17,7 @@ from cleartrace_verl.engine import (
     Sampling,
     StopReason,
 )
+from tests.verl.engine.models import assert_true_to, make_model
 
 
 def serve(engine, scenario):

@@ -7,10 +7,10 @@ import copy
 import pytest
 import torch
 import transformers
-from conftest import MODELS, SIZES, assert_true_to, make_model, reference_log_probs
 
 from cleartrace_verl.engine import EngineConfig, EngineError, Sampling, UnsupportedModel, build_engine, load_engine
 from cleartrace_verl.engine.load import resolve_dtype, self_check
+from tests.verl.engine.models import MODELS, SIZES, assert_true_to, make_model, reference_log_probs
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import assert_true_to
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cleartrace_verl.engine import EngineConfig, Sampling, build_engine
 from cleartrace_verl.engine.prefix import Entry, PrefixStore, common_prefix
+from tests.verl.engine.models import assert_true_to
 
 IDS = st.lists(st.integers(0, 2), max_size=8)
 

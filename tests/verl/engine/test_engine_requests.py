@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import assert_true_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from cleartrace_verl.engine import (
     build_engine,
 )
 from cleartrace_verl.engine.sampler import restrict, sample
+from tests.verl.engine.models import assert_true_to
 
 
 def test_stop_token_is_kept_and_ends_the_request(engine, prompts):
@@ -170,7 +170,9 @@ def test_sampling_refuses_what_it_does_not_do(params):
 def test_sampling_reads_rollout_parameters():
     params = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "repetition_penalty": 1.0, "logprobs": True}
     assert Sampling.from_dict(params) == Sampling()
-    assert Sampling.from_dict({"max_new_tokens": 5, "stop_token_ids": [3]}) == Sampling(max_tokens=5, stop_token_ids=(3,))
+    assert Sampling.from_dict({"max_new_tokens": 5, "stop_token_ids": [3]}) == Sampling(
+        max_tokens=5, stop_token_ids=(3,)
+    )
 
 
 def test_non_finite_logits_are_an_error(model, engine):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import MODELS, assert_true_to, make_model
 
 from cleartrace_verl.engine import EngineError, Finish, Running, Sampling, WeightMismatch, build_engine
+from tests.verl.engine.models import MODELS, assert_true_to, make_model
 
 SAMPLING = Sampling(max_tokens=8, seed=0, ignore_eos=True)
 

@@ -26,7 +26,7 @@ from .prefix import Entry, PrefixStore, common_prefix
 from .sampler import sample, token_log_probs, uniforms
 from .sequence import Plan, Sequence, make_batch, plan_step
 
-WAIT_FOR_DONOR = 16
+WAIT_FOR_DONOR = 8
 """Prompt tokens that must be saved for a request to wait until a running one has computed them."""
 
 
@@ -166,9 +166,7 @@ class Engine:
         self.clear_kv()
 
     @torch.inference_mode()
-    def score(
-        self, prompt_ids: Tokens[int], continuation_ids: Tokens[int], temperature: float = 1.0
-    ) -> list[float]:
+    def score(self, prompt_ids: Tokens[int], continuation_ids: Tokens[int], temperature: float = 1.0) -> list[float]:
         """Log-probs of `continuation_ids` after `prompt_ids`, as `Generation.log_probs` defines them."""
         prompt = self._check_tokens(prompt_ids, "prompt")
         if not len(continuation_ids):
@@ -342,8 +340,12 @@ class Engine:
         draws = [s.draw if s.sampling.temperature > 0 else 0.0 for s in plan.sampled]
         tokens, log_probs = sample(logits, settings, draws)
         if not bool(torch.isfinite(log_probs).all()):
-            bad = [s.request_id for s, ok in zip(plan.sampled, torch.isfinite(log_probs).tolist(), strict=True) if not ok]
-            raise EngineError(f"logits are not finite for request(s) {bad[:4]}: check the weights of version {self.version}")
+            bad = [
+                s.request_id for s, ok in zip(plan.sampled, torch.isfinite(log_probs).tolist(), strict=True) if not ok
+            ]
+            raise EngineError(
+                f"logits are not finite for request(s) {bad[:4]}: check the weights of version {self.version}"
+            )
         self._decoded += len(plan.sampled)
         for sequence, token, log_prob in zip(plan.sampled, tokens.tolist(), log_probs.tolist(), strict=True):
             finish = sequence.append(token, log_prob)

@@ -86,7 +86,7 @@ class Weights:
             expected = tuple(views[0].shape)
             raise WeightMismatch(f"tensor {name!r} has shape {tuple(tensor.shape)}, expected {expected}")
         if self.tied and name in (EMBED, HEAD) and seen & {EMBED, HEAD}:
-            if not torch.equal(views[0], tensor.to(views[0])):
+            if not torch.allclose(views[0], tensor.to(views[0]), rtol=0, atol=0, equal_nan=True):
                 raise WeightMismatch(f"{EMBED} and {HEAD} are tied in this model but were sent with different values")
             return
         for view in views:

@@ -1,0 +1,1 @@
+"""Graders: one entry point for every task source, and length shaping."""

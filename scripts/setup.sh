@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Makes .venv ready: pinned requirements, then this repository in editable mode. Does nothing when nothing changed.
+# Never touches the system Python. Safe when two run at once.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+VENV=.venv
+STAMP=$VENV/.setup-stamp
+LOG=$VENV/setup.log
+
+say() { echo "setup: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+fingerprint() { cat requirements.txt pyproject.toml code-judge/pyproject.toml | sha256sum | cut -d' ' -f1; }
+
+# A version manager's shim exists without working, so a candidate counts only once it has answered.
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.10 python3 \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[012].*/bin/python; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+            >/dev/null 2>&1; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+torch_index() {
+    command -v nvidia-smi >/dev/null && return
+    if command -v curl >/dev/null && curl --silent --fail --head --max-time 3 "$TORCH_CPU_INDEX/torch/" >/dev/null; then
+        echo "--extra-index-url $TORCH_CPU_INDEX"
+    fi
+}
+
+run_pip() {
+    local phase=$1
+    shift
+    say "$phase"
+    if ! "$VENV/bin/python" -m pip --disable-pip-version-check "$@" >"$LOG" 2>&1; then
+        cat "$LOG" >&2
+        die "failed while: $phase (pip's output is above and in $LOG)"
+    fi
+}
+
+mkdir -p "$VENV"
+exec 9>"$VENV/.setup-lock"
+if ! flock --nonblock 9; then
+    say "waiting for another setup of this folder"
+    flock 9
+fi
+
+want=$(fingerprint)
+if [ -x "$VENV/bin/python" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$want" ]; then
+    exit 0
+fi
+
+if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=$(find_python) || die "no Python 3.10, 3.11 or 3.12 with venv found; install one" \
+        "(Debian/Ubuntu: apt-get install python3 python3-venv; or pyenv install 3.11) or set PYTHON=/path/to/python"
+    say "creating $VENV with $("$python" --version)"
+    "$python" -m venv "$VENV" >"$LOG" 2>&1 || { cat "$LOG" >&2; die "$python -m venv failed"; }
+fi
+
+rm -f "$STAMP"
+# shellcheck disable=SC2046  # the option and its value are two words on purpose
+run_pip "installing requirements.txt (some minutes the first time)" install $(torch_index) -r requirements.txt
+run_pip "installing cleartrace and code-judge in editable mode" install --no-deps -e ./code-judge -e .
+echo "$want" >"$STAMP"
+say "ready: source $VENV/bin/activate"

@@ -153,10 +153,19 @@ def test_d19_timeouts_with_k_zero_are_not_retried(saar):
     assert run.decisions == ["keep", "regenerate", "graft", "keep"]
 
 
-@pytest.mark.parametrize(("context", "turns"), [("latest", 1), ("all", 2)])
-def test_d22_retry_context(saar, context, turns):
-    run = saar.drive([saar.call("name"), saar.call("name"), saar.call("ok")], config(retry_context=context))
-    assert run.prompts[2].count(500) == turns
+def test_d22_retry_context(saar):
+    script = [saar.call("name"), saar.call("type", at=20), saar.call("ok", at=30)]
+    first = [10, 11, 500, 12, 501, *saar.encode("NameError", None)]
+    second = [10, 11, 500, 22, 501, *saar.encode("TypeError", None)]
+    assert saar.drive(script, config(retry_context="latest")).prompts[2] == [*saar.prompt, *second]
+    assert saar.drive(script, config(retry_context="all")).prompts[2] == [*saar.prompt, *first, *second]
+
+
+@pytest.mark.parametrize(("left", "retried"), [(64, True), (63, False)])
+def test_d12_the_floor_itself_is_enough(saar, left, retried):
+    used = 5 + len(saar.encode("NameError", None))
+    run = saar.drive([saar.call("name"), saar.text()], response_length=used + left)
+    assert (run.decisions[0] == "regenerate") is retried
 
 
 @pytest.mark.parametrize(("second", "named"), [("name", True), ("type", False)])
@@ -220,8 +229,8 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(answers, max_size=12), configs, st.sampled_from([120, 4000]))
+@settings(max_examples=300, deadline=None)
+@given(st.lists(answers, min_size=3, max_size=12), configs, st.sampled_from([120, 4000]))
 def test_machine_equals_the_plain_reference(saar, script, settings_, length):
     run = saar.drive(script, settings_, response_length=length)
     answers_left = iter(script)

@@ -70,7 +70,7 @@ def test_d3_50k_pair_takes_the_fallback_quickly():
     a = "".join(rng.choices("abcdefgh (),=\n", k=50_000))
     b = a[:20_000] + "x" + a[20_000:-1]
     assert similarity(a, b).method is Method.GRAMS and similarity(a, b).value > 0.99
-    assert best_of(5, lambda: similarity(a, b, threshold=0.5)) < 0.2  # 50 ms on an idle core
+    assert best_of(5, lambda: similarity(a, b, threshold=0.5)) < 0.2  # about 65 ms measured; room for a shared machine
 
 
 def test_d3_popular_characters_do_not_explode():

@@ -30,14 +30,15 @@ class Weighted:
 
 def encode(tokenizer: PreTrainedTokenizerFast, messages: Messages, context_weight: float) -> Weighted:
     """Weight 1 on what the assistant writes up to its end token, `context_weight` on everything else."""
+    header = len(chat_ids(tokenizer, [], add_generation_prompt=True))
     ids: list[int] = []
     weights: list[float] = []
     for message in messages:
         piece = chat_ids(tokenizer, [message])
         own = [context_weight] * len(piece)
         if message["role"] == "assistant":
-            # <|im_start|>, the role and its newline come from the template, as does the newline after <|im_end|>.
-            own[3:-1] = [1.0] * (len(piece) - 4)
+            # The header comes from the template, as does the newline after <|im_end|>.
+            own[header:-1] = [1.0] * (len(piece) - header - 1)
         ids += piece
         weights += own
     return Weighted(ids, weights)

@@ -27,12 +27,16 @@ def outcome(code: str) -> dict[str, Any]:
 
 
 def _describe(error: Exception) -> dict[str, Any]:
-    syntax = isinstance(error, SyntaxError)
+    # The interpreter's own hook is asked, because only what it prints holds the hint "Did you mean: 'print'?".
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr):
+        sys.__excepthook__(type(error), error, error.__traceback__)
+    last = stderr.getvalue().rstrip("\n").rpartition("\n")[2]
     return {
         "error_class": type(error).__name__,
-        "message": (error.msg if syntax else str(error)) or "",
-        "line": error.lineno if syntax else _last_line(error),
-        "stderr": "".join(traceback.format_exception(error)),
+        "message": last.partition(": ")[2],
+        "line": error.lineno if isinstance(error, SyntaxError) else _last_line(error),
+        "stderr": stderr.getvalue(),
     }
 
 

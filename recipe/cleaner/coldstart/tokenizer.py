@@ -37,6 +37,7 @@ PHRASES = (
     " are there?",
     " at line ",
     " is not defined",
+    ". Did you mean: ",
     "unterminated string literal (detected",
     " was never closed",
     "can only concatenate str (not ",

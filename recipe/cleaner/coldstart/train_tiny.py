@@ -13,13 +13,12 @@ from pathlib import Path
 from random import Random
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from cleartrace.data.tasks import Split, draw_task
 from recipe.cleaner.coldstart.batches import batches
 from recipe.cleaner.coldstart.demonstrations import ErrorRates, demonstrate
+from recipe.cleaner.coldstart.losses import learning_rate, weighted_loss
 from recipe.cleaner.coldstart.tokenizer import END, PAD, build_tokenizer, chat_template
 
 VOCABULARY_DEMONSTRATIONS = 3000
@@ -63,21 +62,6 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     return model
 
 
-def learning_rate(step: int, steps: int, peak: float, warm_up: int = 200) -> float:
-    """Linear warm-up, constant, then linear decay over the last 40 %."""
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    decay_from = 0.6 * steps
-    return peak if step < decay_from else peak * (steps - step) / (steps - decay_from)
-
-
-def weighted_loss(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-    """Mean cross-entropy of the next token. logits (B, T, V); ids and weights (B, T)."""
-    per_token = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
-    weight = weights[:, 1:].flatten()
-    return (per_token * weight).sum() / weight.sum()
-
-
 def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write a Hugging Face folder: weights stored in bf16, `dtype` float32 in the config, so they load as float32."""
     state = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
@@ -114,6 +98,8 @@ def train(args: argparse.Namespace) -> None:
                 f"step {done} loss {recent:.4f} {tokens / spent:.0f} tokens/s {spent:.0f} s, {left:.0f} s left",
                 flush=True,
             )
+        if done == args.stop_at:
+            break
         if done % args.save_every == 0 and done < args.steps:
             save(model, tokenizer, args.out / f"step_{done}")
     save(model, tokenizer, args.out / "final")
@@ -124,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--stop-at", type=int, help="end early, in the middle of the schedule of --steps")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--p-err", type=float, default=0.5, help="probability that a first call is corrupted")

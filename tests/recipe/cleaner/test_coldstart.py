@@ -22,7 +22,9 @@ from recipe.cleaner.coldstart.demonstrations import ErrorRates, answer_text, cal
 from recipe.cleaner.coldstart.episodes import CallOutcome, read_code, run_episodes
 from recipe.cleaner.coldstart.evaluate import summarise, wilson_interval
 from recipe.cleaner.coldstart.execute import run_isolated, run_trusted
-from recipe.cleaner.coldstart.train_tiny import learning_rate, make_model, make_tokenizer, weighted_loss
+from recipe.cleaner.coldstart.losses import learning_rate, weighted_loss
+from recipe.cleaner.coldstart.runner import FILENAME
+from recipe.cleaner.coldstart.train_tiny import make_model, make_tokenizer
 
 
 @cache
@@ -216,3 +218,23 @@ def test_an_untrained_model_plays_to_the_end(tokenizer: Any) -> None:
 def test_wilson_interval_matches_a_known_value() -> None:
     assert wilson_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_errors_read_as_the_judge_reads_them() -> None:
+    tracebacks = pytest.importorskip("code_judge.tracebacks")
+    rng = Random(4)
+    for task in generate_tasks(24, 5, Split.TRAIN):
+        for corruption in CORRUPTIONS:
+            code = corruption(task.programs[-1], rng)
+            result = run_trusted(code)
+            if not result.ok:
+                judged = tracebacks.parse_traceback(result.stderr, FILENAME)
+                assert (judged.error_class, judged.message, judged.line) == (
+                    result.error_class,
+                    result.message,
+                    result.line,
+                )
+
+
+def test_the_interpreters_hint_is_part_of_the_message() -> None:
+    assert run_isolated("prnt(1)").message == "name 'prnt' is not defined. Did you mean: 'print'?"

@@ -52,8 +52,8 @@ class _Scale:
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` round values (1, 2, 2.5 or 5 times a power of ten) that cover [low, high]."""
-    if high <= low:
-        pad = abs(low) * 0.1 or 1.0
+    if high - low < 1e-9 * max(abs(low), abs(high), 1.0):  # too close to be told apart once rounded
+        pad = abs(low) * 0.1 if abs(low) > 1e-6 else 1.0
         low, high = low - pad, high + pad
     raw = (high - low) / max(count - 1, 1)
     power = 10.0 ** math.floor(math.log10(raw))
@@ -97,7 +97,8 @@ def describe(chart: Chart) -> str:
     parts = [f"{chart.y_label} against {chart.x_label}."]
     for series in chart.series:
         ends = [format_number(v, percent=chart.percent) for v in (series.y[0], series.y[-1])]
-        parts.append(f"{series.label}: {ends[0]} at {format_number(series.x[0])}, {ends[1]} at {format_number(series.x[-1])}.")
+        first, last = format_number(series.x[0]), format_number(series.x[-1])
+        parts.append(f"{series.label}: {ends[0]} at {first}, {ends[1]} at {last}.")
     return " ".join(parts)
 
 
@@ -137,10 +138,11 @@ def _axes(
         parts.append(f'<text class="tick" x="{x(tick)}" y="{base + 15}" text-anchor="middle">{text}</text>')
     middle, centre = (LEFT + WIDTH - RIGHT) / 2, (TOP + base) / 2
     parts.append(f'<path class="axis" d="M{LEFT} {base}H{WIDTH - RIGHT}"/>')
-    parts.append(f'<text class="label" x="{middle}" y="{height - 8}" text-anchor="middle">{escape(chart.x_label)}</text>')
     parts.append(
-        f'<text class="label" transform="translate(11 {centre}) rotate(-90)" text-anchor="middle">{escape(chart.y_label)}</text>'
+        f'<text class="label" x="{middle}" y="{height - 8}" text-anchor="middle">{escape(chart.x_label)}</text>'
     )
+    place = f'transform="translate(11 {centre}) rotate(-90)" text-anchor="middle"'
+    parts.append(f'<text class="label" {place}>{escape(chart.y_label)}</text>')
     return parts
 
 

@@ -93,7 +93,9 @@ def read_measurements(csv_files: Path | Iterable[Path]) -> list[Measurement]:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-                raise ReportError(f"{path}: missing columns {', '.join(sorted(missing))}; expected {', '.join(COLUMNS)}")
+                raise ReportError(
+                    f"{path}: missing columns {', '.join(sorted(missing))}; expected {', '.join(COLUMNS)}"
+                )
             rows += [_measurement(path, reader.line_num, row) for row in reader]
     _refuse_repeats(rows)
     return rows

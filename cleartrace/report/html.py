@@ -61,16 +61,13 @@ def render_page(template: str, *, styles: tuple[str, ...], scripts: tuple[str, .
     env = Environment(loader=FunctionLoader(read_asset), autoescape=True, undefined=StrictUndefined)
     env.filters["number"] = format_number
     env.filters["percent"] = lambda value: f"{value * 100:.1f}%"
-    return env.get_template(template).render(
-        css=Markup(css), js=Markup(js), csp=content_policy(css, js), **values
-    )
+    return env.get_template(template).render(css=Markup(css), js=Markup(js), csp=content_policy(css, js), **values)
 
 
 def content_policy(css: str, js: str) -> str:
     """Only these exact styles and scripts may run; nothing may be loaded, sent or framed."""
-    return (
-        f"default-src 'none'; script-src '{_sha256(js)}'; style-src '{_sha256(css)}'; base-uri 'none'; form-action 'none'"
-    )
+    own = f"script-src '{_sha256(js)}'; style-src '{_sha256(css)}'"
+    return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
 
 
 def read_asset(name: str) -> str:

@@ -35,7 +35,10 @@ CHARTS = (
     ChartSpec(
         "Tool calls",
         "calls",
-        {"first attempts that succeed, train": "tool_calls/success_rate", "first calls that fail, held-out": VAL_FIRST_CALL_FAILURE},
+        {
+            "first attempts that succeed, train": "tool_calls/success_rate",
+            "first calls that fail, held-out": VAL_FIRST_CALL_FAILURE,
+        },
         percent=True,
     ),
     ChartSpec("Repairs", "positions per step", {"triggered": TRIGGERED, "recovered": RECOVERED}),

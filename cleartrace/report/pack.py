@@ -28,9 +28,7 @@ class Packed:
     stride: int
 
 
-def pack(
-    records: Sequence[TrajectoryRecord], *, max_rows: int = MAX_ROWS, max_tokens: int = MAX_TOKENS
-) -> Packed:
+def pack(records: Sequence[TrajectoryRecord], *, max_rows: int = MAX_ROWS, max_tokens: int = MAX_TOKENS) -> Packed:
     """Pack at most about `max_rows` trajectories and `max_tokens` tokens, evenly spaced over the run."""
     tokens = sum(len(segment.token_ids) for record in records for segment in record.segments)
     stride = max(1, math.ceil(len(records) / max_rows), math.ceil(tokens / max_tokens))

@@ -139,9 +139,7 @@ def _change(
     return Change(label, ends[0], ends[1] if len(steps) > 1 else None)
 
 
-def _rates(
-    records: Sequence[TrajectoryRecord], outcome: Callable[[TrajectoryRecord], bool | None]
-) -> dict[int, Rate]:
+def _rates(records: Sequence[TrajectoryRecord], outcome: Callable[[TrajectoryRecord], bool | None]) -> dict[int, Rate]:
     by_step: dict[int, list[bool]] = {}
     for record in records:
         if (value := outcome(record)) is not None:

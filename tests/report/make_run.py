@@ -19,14 +19,20 @@ from cleartrace.trajectory.record import (
 
 PIECE = re.compile(r" ?\w{1,6}| ?[^\w\s]|\s")
 FAILED = (
-    ("NameError", "total = sum(range(a, b + 1))\nprint(totl)", "NameError at line 2: name 'totl' is not defined\nprint(totl)"),
+    (
+        "NameError",
+        "total = sum(range(a, b + 1))\nprint(totl)",
+        "NameError at line 2: name 'totl' is not defined\nprint(totl)",
+    ),
     ("SyntaxError", "for i in range(10)\n    print(i)", "SyntaxError at line 1: expected ':'\nfor i in range(10)"),
     ("TypeError", "n = input\nprint(n + 1)", "TypeError at line 2: unsupported operand type(s) for +\nprint(n + 1)"),
     ("timeout", "while True:\n    pass", "the program used up its 5 s limit"),
 )
 
 
-def make_record(rng: random.Random, *, step: int = 1, split: str = "train", number: int = 0, **changes: object) -> TrajectoryRecord:
+def make_record(
+    rng: random.Random, *, step: int = 1, split: str = "train", number: int = 0, **changes: object
+) -> TrajectoryRecord:
     """One rollout of a sum problem: some with a failed call, of those some repaired. `changes` override fields."""
     a, b = rng.randint(2, 60), rng.randint(70, 400)
     answer = sum(range(a, b + 1))
@@ -42,27 +48,91 @@ def make_record(rng: random.Random, *, step: int = 1, split: str = "train", numb
     prediction = str(answer if solved else answer + rng.randint(1, 9))
     question = f"What is the sum of all whole numbers from {a} to {b}, both included? Put the answer in a box."
     attempt = int(repaired)
+    request = {"name": "code_interpreter", "arguments": {"code": code}}
     segments = [
-        _segment(rng, "prompt", f"<|im_start|>system\nYou can run Python with the code tool.<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"),
-        _segment(rng, "assistant_reasoning", thought, origin="replaced" if origin == "replaced" else "original", position=1, attempt=attempt if origin == "replaced" else 0),
-        _segment(rng, "assistant_call", f'<tool_call>\n{json.dumps({"name": "code_interpreter", "arguments": {"code": code}})}\n</tool_call><|im_end|>', origin=origin, position=1, attempt=attempt),
+        _segment(
+            rng,
+            "prompt",
+            "<|im_start|>system\nYou can run Python with the code tool.<|im_end|>\n"
+            f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        _segment(
+            rng,
+            "assistant_reasoning",
+            thought,
+            origin="replaced" if origin == "replaced" else "original",
+            position=1,
+            attempt=attempt if origin == "replaced" else 0,
+        ),
+        _segment(
+            rng,
+            "assistant_call",
+            f"<tool_call>\n{json.dumps(request)}\n</tool_call><|im_end|>",
+            origin=origin,
+            position=1,
+            attempt=attempt,
+        ),
         _segment(rng, "tool", f"\n<|im_start|>tool\n{output}<|im_end|>"),
         _segment(rng, "boundary", "\n<|im_start|>assistant\n"),
-        _segment(rng, "assistant_reasoning", f"The program adds every number in the range once, so the result can be used as it stands. The sum of the numbers from {a} to {b} is \\boxed{{{prediction}}}.<|im_end|>", position=2),
+        _segment(
+            rng,
+            "assistant_reasoning",
+            "The program adds every number in the range once, so the result can be used as it stands. "
+            f"The sum of the numbers from {a} to {b} is \\boxed{{{prediction}}}.<|im_end|>",
+            position=2,
+        ),
     ]
     status = "ok" if code == good_code else ("timeout" if error_class == "timeout" else "program_error")
-    calls = [ToolCallRecord(position=1, attempt=attempt, code=code, status=status, error_class=None if status == "ok" else error_class, text=output, cost_s=rng.uniform(0.02, 0.2))]
+    calls = [
+        ToolCallRecord(
+            position=1,
+            attempt=attempt,
+            code=code,
+            status=status,
+            error_class=None if status == "ok" else error_class,
+            text=output,
+            cost_s=rng.uniform(0.02, 0.2),
+        )
+    ]
     repairs = []
     if repaired:
-        calls.insert(0, ToolCallRecord(position=1, attempt=0, code=bad_code, status="timeout" if error_class == "timeout" else "program_error", error_class=error_class, text=f"Tool call failure\nstderr: {error_text}", cost_s=rng.uniform(0.02, 0.2), kept=False))
-        removed = AttemptRecord(text=f"{thought}<tool_call>\n{bad_code}\n</tool_call>", code=bad_code, error_class=error_class, error_text=error_text)
-        repairs = [RepairRecord(position=1, outcome="recovered", splice="graft" if origin == "grafted" else "replace", similarity=rng.uniform(0.2, 0.95), attempts=[removed], replacement=f"{thought}<tool_call>\n{good_code}\n</tool_call>")]
+        calls.insert(
+            0,
+            ToolCallRecord(
+                position=1,
+                attempt=0,
+                code=bad_code,
+                status="timeout" if error_class == "timeout" else "program_error",
+                error_class=error_class,
+                text=f"Tool call failure\nstderr: {error_text}",
+                cost_s=rng.uniform(0.02, 0.2),
+                kept=False,
+            ),
+        )
+        removed = AttemptRecord(
+            text=f"{thought}<tool_call>\n{bad_code}\n</tool_call>",
+            code=bad_code,
+            error_class=error_class,
+            error_text=error_text,
+        )
+        repairs = [
+            RepairRecord(
+                position=1,
+                outcome="recovered",
+                splice="graft" if origin == "grafted" else "replace",
+                similarity=rng.uniform(0.2, 0.95),
+                attempts=[removed],
+                replacement=f"{thought}<tool_call>\n{good_code}\n</tool_call>",
+            )
+        ]
     sampled = sum(len(s.token_ids) for s in segments if s.loss)
     values: dict[str, object] = dict(
-        run="synthetic", step=step, split=split, arm="on" if split == "train" else "off", sample_id=f"{split}-{number // 4:05d}",
+        run="synthetic", step=step, split=split, arm="on" if split == "train" else "off",
+        sample_id=f"{split}-{number // 4:05d}",
         rollout=number % 4, data_source="sums", question=question, ground_truth=str(answer), prediction=prediction,
         reward=1.0 if solved else -1.0, acc=solved, num_turns=2, segments=segments, tool_calls=calls, repairs=repairs,
-        generated_tokens=sampled + 40 * repaired, discarded_tokens=40 * repaired, counters={"rollback/triggered": float(repaired)},
+        generated_tokens=sampled + 40 * repaired, discarded_tokens=40 * repaired,
+        counters={"rollback/triggered": float(repaired)},
     )  # fmt: skip
     return TrajectoryRecord.model_validate(values | changes)
 
@@ -118,7 +188,20 @@ def make_run(folder: Path, *, trajectories: int = 400, steps: int = 40, seed: in
         "actor_rollout_ref": {
             "model": {"path": "models/tiny-policy"},
             "actor": {"optim": {"lr": 1e-5}},
-            "rollout": {"n": 8, "temperature": 1.0, "custom": {"saar": {"enable": True, "policy": "similarity_graft", "max_retries": 3, "gamma": 0.5, "probability": 1.0, "correction": "none"}}},
+            "rollout": {
+                "n": 8,
+                "temperature": 1.0,
+                "custom": {
+                    "saar": {
+                        "enable": True,
+                        "policy": "similarity_graft",
+                        "max_retries": 3,
+                        "gamma": 0.5,
+                        "probability": 1.0,
+                        "correction": "none",
+                    }
+                },
+            },
         },
         "data": {"train_batch_size": 16, "max_response_length": 1024},
         "algorithm": {"adv_estimator": "grpo"},

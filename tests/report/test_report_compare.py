@@ -1,0 +1,72 @@
+"""Arms compared over seeds."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from cleartrace.report.compare import COLUMNS, build_comparison, compare, read_measurements
+from cleartrace.report.load import ReportError
+
+VALUES = {("plain", 0): (0.2, 0.4), ("plain", 1): (0.3, 0.5), ("saar", 0): (0.2, 0.7), ("saar", 1): (0.3, 0.9)}
+
+
+def write_csv(folder: Path, extra: str = "") -> Path:
+    lines = [
+        f"{arm}-{seed},{arm},{seed},{step},{(step + 1) * 1000 + seed * 100},val,acc,{value}"
+        for (arm, seed), values in VALUES.items()
+        for step, value in enumerate(values)
+    ]
+    path = folder / "all.csv"
+    path.write_text(",".join(COLUMNS) + "\n" + "\n".join(lines) + "\n" + extra)
+    return path
+
+
+def test_means_bands_and_paired_difference(tmp_path: Path) -> None:
+    write_csv(tmp_path)
+    (panel,) = compare(read_measurements(tmp_path))
+    plain, saar = panel.chart.series
+    assert plain.x == (1050.0, 2050.0) and plain.y == pytest.approx((0.25, 0.45)) and panel.chart.percent
+    assert plain.band is not None
+    assert plain.band[0] == pytest.approx((0.25 - 12.706 * 0.05, 0.25 + 12.706 * 0.05), abs=1e-6)
+    assert panel.results[0].difference is None
+    assert panel.results[1].difference == pytest.approx((0.35, 0.35 - 12.706 * 0.05, 0.35 + 12.706 * 0.05), abs=1e-6)
+    assert saar.label == "saar (2 seeds)"
+
+
+def test_steps_that_only_some_seeds_reached_are_not_averaged(tmp_path: Path) -> None:
+    write_csv(tmp_path, "saar-0,saar,0,2,3000,val,acc,1.0\n")
+    (panel,) = compare(read_measurements(tmp_path))
+    assert len(panel.chart.series[1].x) == 2 and panel.results[1].step == 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("saar-0,saar,0,1,3000,val,acc,1.0\n", "given twice"),
+        ("saar-0,saar,0,two,3000,val,acc,1.0\n", "line 10: invalid literal"),
+        ("saar-0,saar,0,2,3000,val,acc,nan\n", "must be finite"),
+        ("saar-0,saar,0,2\n", "line 10"),
+    ],
+)
+def test_bad_rows_are_refused(tmp_path: Path, extra: str, message: str) -> None:
+    write_csv(tmp_path, extra)
+    with pytest.raises(ReportError, match=message):
+        read_measurements(tmp_path)
+
+
+def test_missing_files_and_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="no CSV file"):
+        read_measurements(tmp_path)
+    (tmp_path / "a.csv").write_text("run,arm\n")
+    with pytest.raises(ReportError, match="missing columns generated_tokens_cum"):
+        read_measurements([tmp_path / "a.csv"])
+
+
+def test_page_and_standalone_svg_are_written(tmp_path: Path) -> None:
+    page = build_comparison([write_csv(tmp_path)], tmp_path / "out" / "arms.html", tmp_path / "assets").read_text()
+    assert "45%" in page and "minus plain, paired by seed" in page
+    svg = ET.fromstring((tmp_path / "assets" / "val-acc.svg").read_text())
+    assert len(svg.findall(".//{http://www.w3.org/2000/svg}path[@class='band s1']")) == 1

@@ -30,7 +30,8 @@ class Weighted:
 
 def encode(tokenizer: PreTrainedTokenizerFast, messages: Messages, context_weight: float) -> Weighted:
     """Weight 1 on what the assistant writes up to its end token, `context_weight` on everything else."""
-    header = len(chat_ids(tokenizer, [], add_generation_prompt=True))
+    # An empty turn is its header and two closing tokens: <|im_end|> and a newline.
+    header = len(chat_ids(tokenizer, [{"role": "assistant", "content": ""}])) - 2
     ids: list[int] = []
     weights: list[float] = []
     for message in messages:

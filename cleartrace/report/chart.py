@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 420, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 42
+LEFT, RIGHT, TOP, BOTTOM = 52, 18, 14, 42
 MAX_MARKERS = 40
 
 
@@ -75,8 +75,9 @@ def format_number(value: float, *, percent: bool = False) -> str:
 def render_svg(chart: Chart, *, css: str = "", height: int = HEIGHT, legend: bool = False) -> str:
     """The chart as one `<svg>` element. With `css` it is a complete document of its own."""
     x_ticks, y_ticks = _ticks(chart)
+    places = _legend_places(chart.series) if legend else []
     x = _Scale(x_ticks[0], x_ticks[-1], LEFT, WIDTH - RIGHT)
-    y = _Scale(y_ticks[0], y_ticks[-1], height - BOTTOM, TOP + (16 if legend else 0))
+    y = _Scale(y_ticks[0], y_ticks[-1], height - BOTTOM, TOP + (places[-1][1] if places else 0))
     body = [
         f"<title>{escape(chart.title)}</title><desc>{escape(describe(chart))}</desc>",
         f"<style>{css}</style>" if css else "",
@@ -84,7 +85,7 @@ def render_svg(chart: Chart, *, css: str = "", height: int = HEIGHT, legend: boo
         *_axes(chart, x, y, x_ticks, y_ticks, height),
         *(_band(series, i, x, y) for i, series in enumerate(chart.series) if series.band),
         *(_line(series, i, x, y) for i, series in enumerate(chart.series)),
-        *(_legend(chart.series) if legend else ()),
+        *_legend(chart.series, places),
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {WIDTH} {height}" role="img" tabindex="0" '
@@ -119,7 +120,7 @@ def _ticks(chart: Chart) -> tuple[list[float], list[float]]:
 
 
 def _x_ticks(low: float, high: float) -> list[float]:
-    ticks = nice_ticks(low, high)
+    ticks = nice_ticks(low, high, 7)
     whole = [t for t in ticks if t == int(t)]
     return whole if len(whole) > 1 and whole[0] <= low and whole[-1] >= high else ticks
 
@@ -164,12 +165,23 @@ def _band(series: Series, index: int, x: _Scale, y: _Scale) -> str:
     return f'<path class="band s{index % 6}" d="M{there}L{back}Z"/>'
 
 
-def _legend(series: Sequence[Series]) -> list[str]:
-    parts, left = [], float(LEFT)
-    for index, item in enumerate(series):
-        parts.append(f'<g class="s{index % 6}"><path class="line" d="M{left:.0f} 12h20"/></g>')
-        parts.append(f'<text class="legend" x="{left + 25:.0f}" y="15.5">{escape(item.label)}</text>')
-        left += 40 + 6.2 * len(item.label)
+def _legend_places(series: Sequence[Series]) -> list[tuple[float, float]]:
+    """(x, y) of each legend entry, wrapped to the width; text width is estimated, as SVG cannot measure it here."""
+    places, left, top = [], float(LEFT), 12.0
+    for item in series:
+        width = 40 + 6.2 * len(item.label)
+        if left > LEFT and left + width > WIDTH:
+            left, top = float(LEFT), top + 16
+        places.append((left, top))
+        left += width
+    return places
+
+
+def _legend(series: Sequence[Series], places: Sequence[tuple[float, float]]) -> list[str]:
+    parts = []
+    for index, ((left, top), item) in enumerate(zip(places, series, strict=False)):
+        parts.append(f'<g class="s{index % 6}"><path class="line" d="M{left:.0f} {top:.0f}h20"/></g>')
+        parts.append(f'<text class="legend" x="{left + 25:.0f}" y="{top + 3.5}">{escape(item.label)}</text>')
     return parts
 
 

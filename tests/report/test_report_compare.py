@@ -67,6 +67,6 @@ def test_missing_files_and_columns_are_refused(tmp_path: Path) -> None:
 
 def test_page_and_standalone_svg_are_written(tmp_path: Path) -> None:
     page = build_comparison([write_csv(tmp_path)], tmp_path / "out" / "arms.html", tmp_path / "assets").read_text()
-    assert "45%" in page and "minus plain, paired by seed" in page
+    assert "45.0%" in page and "+35.0 (-28.5 to +98.5) points" in page and "minus plain, paired by seed" in page
     svg = ET.fromstring((tmp_path / "assets" / "val-acc.svg").read_text())
     assert len(svg.findall(".//{http://www.w3.org/2000/svg}path[@class='band s1']")) == 1

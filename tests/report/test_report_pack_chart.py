@@ -79,6 +79,14 @@ def test_the_svg_is_well_formed_and_escapes_labels() -> None:
     assert [p[2:] for p in points] == [["0", "20.00%"], ["10", "80.00%"]] and points[0][1] > points[1][1]
 
 
+def test_a_long_legend_wraps_within_the_width() -> None:
+    series = tuple(Series(f"a rather long arm name {i}", (0.0, 1.0), (0.1, 0.2)) for i in range(4))
+    svg = ET.fromstring(render_svg(Chart("t", "x", "y", series), css=".x{}", legend=True))
+    legend = svg.findall(".//{http://www.w3.org/2000/svg}text[@class='legend']")
+    assert len({(node.get("x"), node.get("y")) for node in legend}) == 4
+    assert all(float(node.get("x", "inf")) + 6.2 * len(node.text or "") <= 420 for node in legend)
+
+
 def test_curves_without_data_are_left_out() -> None:
     run = Run(
         "r", {}, (MetricRow(1, {"timing_s/step": 2.0}), MetricRow(2, {"cleartrace/val/acc": 0.5, "other": 1.0})), ()

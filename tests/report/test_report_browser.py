@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import pytest
 from make_run import make_record, make_run
 
 from cleartrace.report.build import build_report
+from cleartrace.report.load import load_run
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 Dump = Callable[..., str]
@@ -26,7 +28,7 @@ LOADS = re.compile(r"""(?:\b(?:src|href)\s*=|@import|url\()\s*["']?\s*(?:https?:
 
 @pytest.fixture(scope="module")
 def big_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_report(make_run(tmp_path_factory.mktemp("runs") / "big", trajectories=5000, steps=60))
+    return build_report(make_run(tmp_path_factory.mktemp("runs") / "big", trajectories=5000, steps=40))
 
 
 @pytest.fixture
@@ -116,3 +118,62 @@ def test_hostile_text_is_shown_and_does_nothing(hostile_page: Path, dump_dom: Du
     text = unescape(dom)
     assert text.count("document.title='pwned'") > 15
     assert "\u202e" not in dom.split("<main>")[1].split('id="detail"')[1] and "⟨U+202E⟩gpj{{7*7}}" in text
+
+
+DRIVER = """<script>
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+const count = () => document.getElementById("count").textContent.split(" ")[0];
+async function filter(values) {
+  const form = document.getElementById("filters");
+  form.reset();
+  for (const [name, value] of Object.entries(values))
+    form.elements[name][value === true ? "checked" : "value"] = value;
+  form.dispatchEvent(new Event("input"));
+  await wait(600);
+  return count();
+}
+async function drive() {
+  await wait(500);
+  const seen = [];
+  for (const values of [{split: "val"}, {step: "3"}, {outcome: "solved"}, {repairs: "recovered"}, {failed: "some"},
+    {text: "nameerror"}, {text: "'totl' is not"}, {text: "'totl' is not", deep: true}, {text: "no such text", deep: true}])
+    seen.push(await filter(values));
+  await filter({});
+  document.querySelector(".row").click();
+  await wait(300);
+  document.querySelector("#detail .t").dispatchEvent(new PointerEvent("pointerover", {bubbles: true}));
+  seen.push(document.getElementById("tip").textContent);
+  document.querySelector("svg.chart").dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
+  seen.push(document.getElementById("tip").textContent);
+  document.body.dataset.seen = JSON.stringify(seen);
+}
+drive();
+</script></body>"""
+
+
+def test_filters_search_and_hover(tmp_path: Path, dump_dom: Dump) -> None:
+    """The page's own policy forbids foreign scripts, so the driver runs in a copy without the policy."""
+    folder = make_run(tmp_path / "driven", trajectories=200, steps=10)
+    page = build_report(folder).read_text(encoding="utf-8")
+    copy = tmp_path / "copy.html"
+    copy.write_text(re.sub(r"<meta http-equiv[^>]*>", "", page).replace("</body>", DRIVER), encoding="utf-8")
+    found = re.search(r'data-seen="([^"]*)"', dump_dom(copy))
+    assert found
+    *counts, token, point = json.loads(unescape(found[1]))
+    rows = load_run(folder).records
+    failed = [r for r in rows if any(c.error_class for c in r.tool_calls)]
+    named = [r for r in failed if any(c.error_class == "NameError" for c in r.tool_calls)]
+    expected = [
+        sum(r.split == "val" for r in rows),
+        sum(r.step == 3 for r in rows),
+        sum(r.acc is True for r in rows),
+        sum(bool(r.repairs) for r in rows),
+        len(failed),
+        len(named),
+        0,
+        len(named),
+        0,
+    ]
+    assert [int(c) for c in counts] == expected
+    assert re.match(r'"<"  id \d+\nno log-prob\ntoken 0 of the trajectory', token)
+    assert "training step: 10" in point and re.search(r"held-out: 71\.00%", point)

@@ -136,7 +136,8 @@ async function drive() {
   await wait(500);
   const seen = [];
   for (const values of [{split: "val"}, {step: "3"}, {outcome: "solved"}, {repairs: "recovered"}, {failed: "some"},
-    {text: "nameerror"}, {text: "'totl' is not"}, {text: "'totl' is not", deep: true}, {text: "no such text", deep: true}])
+    {text: "nameerror"}, {text: "'totl' is not"}, {text: "'totl' is not", deep: true},
+    {text: "no such text", deep: true}])
     seen.push(await filter(values));
   await filter({});
   document.querySelector(".row").click();

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "verl"))
 from cleartrace_verl.engine import Engine, EngineConfig, Sampling, build_engine  # noqa: E402
 
 
-def tiny() -> transformers.PreTrainedModel:
+def tiny() -> Any:
     """The quickstart policy's shape: Qwen3, 3 layers, hidden 192, 1.5 M parameters, float32."""
     config = transformers.Qwen3Config(
         num_hidden_layers=3,
@@ -39,7 +40,7 @@ def tiny() -> transformers.PreTrainedModel:
     return transformers.AutoModelForCausalLM.from_config(config)
 
 
-def smollm2() -> transformers.PreTrainedModel:
+def smollm2() -> Any:
     """SmolLM2-135M's shape, bfloat16."""
     config = transformers.LlamaConfig(
         num_hidden_layers=30,
@@ -67,7 +68,7 @@ def run_engine(engine: Engine, prompts: torch.Tensor, new: int) -> None:
     assert all(len(g.token_ids) == new for g in results)
 
 
-def run_transformers(model: transformers.PreTrainedModel, prompts: torch.Tensor, new: int) -> None:
+def run_transformers(model: Any, prompts: torch.Tensor, new: int) -> None:
     output = model.generate(
         prompts,
         attention_mask=torch.ones_like(prompts),

@@ -1,0 +1,156 @@
+"""Puts the parts of one host together: queue, workers, API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from code_judge.app import create_app
+from code_judge.executor import remove_tree
+from code_judge.pool import WorkerPool
+from code_judge.settings import Settings
+from code_judge.valkey import EmbeddedValkey
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """`queue_url` None starts an embedded Valkey. `parent_pid`: stop when that process ends."""
+
+    host: str
+    port: int
+    workers: int
+    settings: Settings
+    queue_url: str | None = None
+    run_dir: Path | None = None
+    port_file: Path | None = None
+    parent_pid: int | None = None
+
+
+class UnsafeBinding(ValueError):
+    """The service would be open to other hosts without a token."""
+
+
+def check_binding(host: str, token: str | None) -> None:
+    """Raises UnsafeBinding for an address beyond loopback without a token."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and not token:
+        raise UnsafeBinding(
+            f"refusing to listen on {host} without a token: set CODE_JUDGE_TOKEN, or bind to 127.0.0.1"
+        )
+
+
+@contextlib.contextmanager
+def _private_dir(given: Path | None):
+    path = given or Path(tempfile.mkdtemp(prefix="code-judge-"))
+    # Runs pass through it to their own directories; only root and the owner can list it.
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        if given is None:
+            remove_tree(path)
+
+
+@contextlib.contextmanager
+def _queue(given: str | None, run_dir: Path):
+    if given is not None:
+        yield given
+        return
+    valkey = EmbeddedValkey(run_dir)
+    valkey.start()
+    try:
+        yield valkey.url
+    finally:
+        valkey.stop()
+
+
+def _ignore_reraised_signals() -> None:
+    # The HTTP server raises a caught signal again after its shutdown; the default action would skip our clean-up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+
+def _on_exit_of(pid: int, action) -> int:
+    """Call `action` when process `pid` ends. Returns the fd to keep open; raises ProcessLookupError."""
+    fd = os.pidfd_open(pid)
+    asyncio.get_running_loop().add_reader(fd, action)
+    return fd
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+async def _serve(config: ServeConfig, queue_url: str, run_dir: Path) -> None:
+    app = create_app(queue_url, config.settings)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
+
+    def leave() -> None:
+        server.should_exit = True
+
+    if config.parent_pid is not None:
+        _on_exit_of(config.parent_pid, leave)
+    pool = WorkerPool(queue_url, config.workers, run_dir)
+    watcher: asyncio.Task[None] | None = None
+    listener = _listen(config.host, config.port)
+    port = listener.getsockname()[1]
+    log.warning("listening on http://%s:%d", config.host, port)
+    try:
+        if config.workers:
+            pool.start()
+            watcher = asyncio.create_task(pool.watch())
+        if config.port_file is not None:
+            config.port_file.write_text(str(port))
+        await server.serve(sockets=[listener])
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+        pool.stop()
+        listener.close()
+
+
+def serve(config: ServeConfig) -> None:
+    """Run the service until SIGTERM or SIGINT. Raises UnsafeBinding, OSError (port taken), RuntimeError (Valkey)."""
+    check_binding(config.host, config.settings.token)
+    _ignore_reraised_signals()
+    with _private_dir(config.run_dir) as run_dir, _queue(config.queue_url, run_dir) as queue_url:
+        asyncio.run(_serve(config, queue_url, run_dir))
+
+
+async def _work(pool: WorkerPool) -> None:
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    pool.start()
+    watcher = asyncio.create_task(pool.watch())
+    try:
+        await over.wait()
+    finally:
+        watcher.cancel()
+        pool.stop()
+
+
+def work(queue_url: str, workers: int) -> None:
+    """Run workers for an existing queue until SIGTERM or SIGINT."""
+    with _private_dir(None) as run_dir:
+        asyncio.run(_work(WorkerPool(queue_url, workers, run_dir)))

@@ -30,7 +30,7 @@ def main(
 @app.command()
 def report(
     run_dir: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="A run's folder, e.g. runs/quickstart.")
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder of a run, e.g. runs/demo.")
     ],
 ) -> None:
     """Build report.html from a run's metrics and trajectories, and print its path."""

@@ -1,0 +1,291 @@
+"""The tool agent loop with SAAR: veRL's ToolAgentLoop, run on segments instead of parallel lists.
+
+Every decision is made by `cleartrace.purify.machine`; this file asks the engine and the tools, and tells it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from cleartrace.purify import machine
+from cleartrace.purify.boundary import CallMarkers
+from cleartrace.purify.config import SaarConfig
+from cleartrace.purify.decision import Adopt, Attempt, GiveUp, Keep, Limits, Regenerate, token_budget
+from cleartrace.purify.turn import Turn, sampled_turn
+from cleartrace.tools.code_interpreter import format_error
+from cleartrace.tools.render import render
+from cleartrace.tools.result import ToolResult, ToolStatus
+from cleartrace.trajectory.audit import EngineRequest, audit, require_clean
+from cleartrace.trajectory.flatten import flatten
+from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
+from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
+from verl.experimental.agent_loop.tool_agent_loop import ToolAgentLoop
+from verl.utils.rollout_trace import rollout_trace_op
+from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+
+from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
+from cleartrace_verl.markers import call_markers
+from cleartrace_verl.tool_calls import execute_call, source_of
+from cleartrace_verl.trajectory_log import RolloutLog
+
+NOT_EXECUTED = "Not executed: at most {limit} tool call(s) per turn are run. Send this call again in a later turn."
+
+
+class SaarAgentLoop(ToolAgentLoop):
+    """One object per rollout, built by veRL's agent-loop worker.
+
+    Args:
+        rollback: `configured` follows `rollout.custom.saar`; `off` and `on` are the two evaluation arms,
+            in which nothing is drawn at random (D17, D20).
+    """
+
+    def __init__(self, *args: Any, rollback: str = "configured", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        custom = dict(self.rollout_config.get("custom") or {})
+        self.saar = SaarConfig(**(custom.get("saar") or {}))
+        self.evaluation = rollback != "configured"
+        if self.evaluation:
+            self.saar = self.saar.model_copy(update={"enable": rollback == "on"})
+        self.markers: CallMarkers = call_markers(self.tokenizer, self.tool_parser_name)
+        if family := custom.get("token_family"):
+            # A Llama-architecture model with a ChatML template needs Qwen's boundary newline (SmolLM2).
+            self.continuous_token_builder = create_continuous_token_builder(
+                self.tokenizer, model_family=family, chat_template_kwargs=self.apply_chat_template_kwargs
+            )
+
+    @rollout_trace_op
+    async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
+        """Roll out one row. `kwargs` are the dataset fields plus `session_id` and `global_steps`."""
+        del priority
+        self.sampling_params = sampling_params
+        self.request_id = uuid4().hex
+        talk = await self._open(kwargs)
+        log = RolloutLog(kwargs, rollback_on=self.saar.enable, decode=self.tokenizer.decode)
+        state = machine.start(
+            self.saar,
+            sample_id=log.sample_id,
+            step=int(kwargs.get("global_steps", 0)),
+            rollout=int(kwargs.get("session_id", 0)),
+            evaluation=self.evaluation,
+        )
+        position = 0
+        while (sampled := await self._sample(talk, talk.ids, position + 1, 0)) is not None:
+            position += 1
+            if not sampled.turn.has_call or self._is_last_turn(talk, position):
+                talk.append_turn(sampled.turn, sampled.message())
+                break
+            state, go_on = await self._work(state, talk, sampled, log)
+            if not go_on:
+                break
+        return self._close(state, talk, log)
+
+    async def _open(self, row: dict[str, Any]) -> Conversation:
+        messages = list(row["raw_prompt"])
+        media = await self.process_multi_modal_info(messages)
+        if any(value is not None for value in media.values()):
+            raise ValueError("saar_agent handles text only; use veRL's tool_agent for rows with images or video.")
+        ids = await self.ct_build_initial_tokens(messages, tools=self.tool_schemas)
+        prompt = context_segment(SegmentKind.PROMPT, ids)
+        return Conversation(messages, [prompt], self.tool_schemas, self.continuous_token_builder)
+
+    def _is_last_turn(self, talk: Conversation, position: int) -> bool:
+        """True when veRL's turn limits leave no turn for an answer, so a call would be run for nothing."""
+        if self.max_assistant_turns and position >= self.max_assistant_turns:
+            return True
+        return bool(self.max_user_turns) and count_turns(talk.segments).tool >= self.max_user_turns
+
+    def _budget(self, context_tokens: int, response_used: int) -> int:
+        return token_budget(
+            response_length=self.response_length,
+            response_used=response_used,
+            context_length=self.prompt_length + self.response_length,
+            prompt_tokens=context_tokens,
+        )
+
+    async def _sample(
+        self, talk: Conversation, context: Sequence[int], position: int, attempt: int
+    ) -> Sampled | None:
+        """One assistant turn after `context`; None when there is no room for it or the engine was stopped."""
+        budget = self._budget(len(context), talk.response_tokens)
+        if budget <= 0:
+            return None
+        params = {**self.sampling_params, "max_tokens": budget}
+        if self.tool_parser.stop_token_ids:
+            params["stop_token_ids"] = sorted(
+                {*(params.get("stop_token_ids") or []), *self.tool_parser.stop_token_ids}
+            )
+        started = time.perf_counter()
+        output = await self.server_manager.generate(
+            request_id=self.request_id, prompt_ids=list(context), sampling_params=params
+        )
+        talk.seconds["generate"] = talk.seconds.get("generate", 0.0) + time.perf_counter() - started
+        self._note_engine(talk, output.extra_fields, output.num_preempted)
+        if not output.token_ids:
+            return None
+        logprobs = tuple(output.log_probs) if output.log_probs else None
+        talk.generated_tokens += len(output.token_ids)
+        talk.requests.append(EngineRequest(tuple(context), tuple(output.token_ids), logprobs))
+        return await self._parse(context, output.token_ids, logprobs, budget, position, attempt)
+
+    @staticmethod
+    def _note_engine(talk: Conversation, fields: dict[str, Any], preempted: int | None) -> None:
+        """Keep the weight versions of the first and the last request, which V1's staleness metrics need."""
+        talk.engine_fields.setdefault("min_global_steps", fields.get("min_global_steps"))
+        if fields.get("max_global_steps") is not None:
+            talk.engine_fields["max_global_steps"] = fields["max_global_steps"]
+        if preempted is not None:
+            talk.num_preempted = max(talk.num_preempted, 0) + preempted
+
+    async def _parse(
+        self,
+        context: Sequence[int],
+        token_ids: Sequence[int],
+        logprobs: tuple[float, ...] | None,
+        budget: int,
+        position: int,
+        attempt: int,
+    ) -> Sampled:
+        boundary = self.markers.find(token_ids)
+        content, calls = "", ()
+        if boundary is not None:
+            content, found = await self.tool_parser.extract_tool_calls(list(token_ids[boundary:]))
+            calls = tuple(found)
+        call_text = "" if boundary is None else self.tokenizer.decode(token_ids[boundary:])
+        code = "\n".join(source_of(call) for call in calls) or call_text
+        turn = sampled_turn(
+            context,
+            token_ids,
+            logprobs,
+            boundary,
+            position=position,
+            attempt=attempt,
+            code=code,
+            call_text=call_text,
+        )
+        return Sampled(turn, calls, content, hit_length=len(token_ids) >= budget)
+
+    async def _execute(self, sampled: Sampled, log: RolloutLog) -> tuple[ToolResult, ...]:
+        """Results in call order; surplus calls are answered, not dropped (D11)."""
+        if not sampled.calls:
+            message = "The tool call could not be read: expected one JSON object with 'name' and 'arguments'."
+            results: tuple[ToolResult, ...] = (format_error(message),)
+        else:
+            run = sampled.calls[: self.max_parallel_calls]
+            surplus = len(sampled.calls) - len(run)
+            text = NOT_EXECUTED.format(limit=self.max_parallel_calls)
+            done = await asyncio.gather(*(execute_call(self.tools, call) for call in run))
+            results = (*done, *[ToolResult(ToolStatus.NOT_EXECUTED, stderr=text)] * surplus)
+        log.executed(sampled, results)
+        return results
+
+    async def _work(
+        self, state: machine.SaarState, talk: Conversation, sampled: Sampled, log: RolloutLog
+    ) -> tuple[machine.SaarState, bool]:
+        """Execute one call turn, repair it as the machine says, append what stays. False: the rollout ends."""
+        clean = talk.ids
+        errors: dict[int, ToolMessages] = {}
+        messages: dict[int, dict[str, Any]] = {}
+        while True:
+            turn = sampled.turn
+            started = time.perf_counter()
+            results = await self._execute(sampled, log)
+            talk.seconds["tools"] = talk.seconds.get("tools", 0.0) + time.perf_counter() - started
+            messages[turn.attempt] = sampled.message()
+            errors[turn.attempt] = self._answer(talk, turn, messages[turn.attempt], results)
+            used = talk.response_tokens + len(turn.token_ids)
+            context_tokens = len(clean) + len(turn.token_ids) + len(errors[turn.attempt])
+            state, decision = machine.on_executed(
+                state, turn, results, Limits(self._budget(context_tokens, used))
+            )
+            if not isinstance(decision, Regenerate):
+                break
+            context = clean + self._feedback(decision.attempts, errors)
+            again = await self._sample(talk, context, decision.position, decision.attempt)
+            state, decision = machine.on_regenerated(state, again.turn if again else None)
+            if not isinstance(decision, Adopt):
+                break
+            assert again is not None
+            talk.note_rewrite(decision.turn)
+            sampled = Sampled(decision.turn, again.calls, again.content, again.hit_length)
+        return state, self._settle(talk, decision, messages, errors)
+
+    @staticmethod
+    def _feedback(attempts: Sequence[Attempt], errors: dict[int, ToolMessages]) -> tuple[int, ...]:
+        """Token ids of each failed attempt followed by its error message."""
+        return tuple(
+            token
+            for attempt in attempts
+            for segments in (attempt.turn.segments, errors[attempt.turn.attempt].segments)
+            for segment in segments
+            for token in segment.token_ids
+        )
+
+    def _answer(
+        self,
+        talk: Conversation,
+        turn: Turn,
+        message: dict[str, Any],
+        results: Sequence[ToolResult],
+        hint: str | None = None,
+    ) -> ToolMessages:
+        texts = [render(result, self.max_tool_response_length) for result in results]
+        if hint:
+            texts[-1] += hint
+        return talk.render_tools([(turn, message)], texts, attempt=turn.attempt)
+
+    def _settle(
+        self,
+        talk: Conversation,
+        decision: Keep | GiveUp,
+        messages: dict[int, dict[str, Any]],
+        errors: dict[int, ToolMessages],
+    ) -> bool:
+        """Write the decision into the kept history. False: no further turn."""
+        turn = decision.turn
+        message = messages[turn.attempt]
+        talk.append_turn(turn, message)
+        answer = errors[turn.attempt]
+        if isinstance(decision, GiveUp) and decision.hint:
+            segments, talk.segments = talk.segments, talk.segments[: -len(turn.segments)]
+            known, talk.messages = talk.messages, talk.messages[:-1]
+            answer = self._answer(talk, turn, message, decision.results, decision.hint)
+            talk.segments, talk.messages = segments, known
+        if isinstance(decision, Keep) and decision.infra:
+            return False
+        if talk.response_tokens + len(answer) >= self.response_length:
+            return False
+        talk.append_tools(answer)
+        if isinstance(decision, GiveUp) and decision.answer is not None:
+            talk.append_turn(decision.answer, {"role": "assistant", "content": ""})
+            return False
+        return True
+
+    def _close(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> AgentLoopOutput:
+        require_clean(audit(talk.requests, talk.segments, talk.rewrites))
+        flat = flatten(talk.segments).cut(self.response_length)
+        counters = machine.finish(state, talk.segments, flat, talk.generated_tokens)
+        masked = counters.infra_failed
+        mask = [0] * len(flat.response_mask) if masked else list(flat.response_mask)
+        turns = count_turns(talk.segments)
+        return AgentLoopOutput(
+            prompt_ids=list(flat.prompt_ids),
+            response_ids=list(flat.response_ids),
+            response_mask=mask,
+            response_logprobs=None if flat.response_logprobs is None else list(flat.response_logprobs),
+            num_turns=turns.total,
+            metrics=AgentLoopMetrics(
+                generate_sequences=talk.seconds.get("generate", 0.0),
+                tool_calls=talk.seconds.get("tools", 0.0),
+                num_preempted=talk.num_preempted,
+            ),
+            extra_fields={
+                **talk.engine_fields,
+                "turn_scores": [],
+                "tool_rewards": [],
+                **log.fields(counters, state.repairs, talk, flat, masked=masked, num_turns=turns.total),
+            },
+        )

@@ -1,0 +1,85 @@
+"""What would stop a run, found before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+from omegaconf import DictConfig, OmegaConf
+
+from cleartrace_verl import plugin
+
+COLUMNS = ("prompt", "data_source", "reward_model")
+
+
+def problems(config: DictConfig) -> list[str]:
+    """One sentence each, with what to do. Empty: the run can start."""
+    return [
+        *(f"The veRL plug-in did not register {name}: reinstall with `bash scripts/setup.sh`." for name in _plugin()),
+        *_model(config),
+        *_data(config),
+        *_judge(config),
+        *_ray(config),
+    ]
+
+
+def _plugin() -> list[str]:
+    return plugin.check_registered()
+
+
+def _model(config: DictConfig) -> Iterator[str]:
+    path = str(config.actor_rollout_ref.model.path)
+    local = path.startswith((".", "/", "~")) or Path(path).parts[0] in ("dataset", "runs")
+    if local and not (Path(path).expanduser() / "config.json").exists():
+        yield f"No model at {path}: set actor_rollout_ref.model.path to a folder with a config.json."
+
+
+def _data(config: DictConfig) -> Iterator[str]:
+    if config.cleartrace.tasks.train:
+        return
+    for key in ("train_files", "val_files"):
+        files = config.data[key]
+        for name in [files] if isinstance(files, str) else files:
+            yield from _file(key, Path(str(name)).expanduser())
+
+
+def _file(key: str, path: Path) -> Iterator[str]:
+    if not path.exists():
+        yield f"data.{key}: there is no file {path}."
+        return
+    if path.suffix != ".parquet":
+        return
+    import pyarrow.parquet as pq
+
+    columns = pq.read_schema(path).names
+    if missing := [name for name in COLUMNS if name not in columns]:
+        yield f"data.{key}: {path} lacks the column(s) {', '.join(missing)}; it has {', '.join(columns)}."
+
+
+def _judge(config: DictConfig) -> Iterator[str]:
+    url = config.cleartrace.judge.url
+    if not url:
+        return
+    try:
+        httpx.get(f"{url}/ping", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        yield (
+            f"The judge at {url} does not answer ({type(error).__name__}): start it with `code-judge serve`, "
+            "or leave cleartrace.judge.url empty."
+        )
+
+
+def _ray(config: DictConfig) -> Iterator[str]:
+    init = config.ray_kwargs.get("ray_init", {})
+    cpus = init.get("num_cpus")
+    if cpus is None or init.get("address"):
+        return
+    units = OmegaConf.select(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units") or 0
+    ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
+    needed = units + 1 + 3 * ranks
+    if cpus < needed:
+        yield (
+            f"ray_kwargs.ray_init.num_cpus={cpus} is too small: {needed} logical CPUs are needed "
+            f"({units} storage units, 1 controller, 3 per training rank), and Ray would wait without a word."
+        )

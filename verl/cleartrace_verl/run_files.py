@@ -1,0 +1,55 @@
+"""The growing files of a run: `metrics.jsonl`, `trajectories.jsonl`, `events.jsonl`. Append-only, resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a metric value")
+
+
+class JsonLines:
+    """Append JSON objects to `path`, each flushed to the file at once."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def append(self, rows: Iterable[dict[str, Any] | str]) -> None:
+        lines = [row if isinstance(row, str) else json.dumps(row, default=_plain) for row in rows]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+
+    def drop_after(self, step: int) -> None:
+        """Keep the rows up to `step`: what a resumed run will do again must not stand twice.
+
+        A last line that a killed run left unfinished is dropped too.
+        """
+        if not self.path.exists():
+            return
+        kept = self.path.with_suffix(".tmp")
+        with self.path.open(encoding="utf-8") as old, kept.open("w", encoding="utf-8") as new:
+            for line in old:
+                if line.endswith("\n") and json.loads(line)["step"] <= step:
+                    new.write(line)
+        os.replace(kept, self.path)
+
+
+class MetricsLogger:
+    """A veRL tracking backend that appends to `metrics.jsonl` (veRL's own file logger empties it on resume)."""
+
+    def __init__(self, path: Path):
+        self._file = JsonLines(path)
+
+    def log(self, data: dict[str, Any], step: int) -> None:
+        self._file.append([{"step": step, "time": round(time.time(), 3), "data": data}])

@@ -1,0 +1,173 @@
+"""veRL's synchronous V1 trainer, plus what happened inside the trajectories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import transfer_queue as tq
+from cleartrace.purify.counters import TrajectoryCounters
+from cleartrace.purify.metrics import aggregate
+from tensordict import TensorDict
+from tensordict.tensorclass import NonTensorStack
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils.device import get_device_name
+
+from cleartrace_verl.run_files import JsonLines, MetricsLogger
+from cleartrace_verl.validation import arm_metrics
+
+STATE_FILE = "cleartrace.json"
+
+
+def _column(data: TensorDict, name: str) -> list[Any]:
+    """A non-tensor field as plain values, however TransferQueue stacked it."""
+    return [getattr(value, "data", value) for value in data[name]]
+
+
+class CleartraceTrainer(PPOTrainerSync):
+    """Counts, records and masks; the algorithm is veRL's.
+
+    Adds to each step the metrics of `cleartrace.purify.metrics`, writes every trajectory, takes rollouts that an
+    infrastructure failure spoiled out of the loss and out of their group's baseline, and stops at a token budget.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        self._run_dir = Path(config.cleartrace.run_dir)
+        self._token_budget: int | None = config.cleartrace.token_budget
+        self._generated_tokens = 0
+        self._trajectories = JsonLines(self._run_dir / "trajectories.jsonl")
+        self._events = JsonLines(self._run_dir / "events.jsonl")
+
+    # --- set-up -------------------------------------------------------------------------------------------------
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        buffer.poll_interval = float(self.config.cleartrace.poll_interval_s)
+        return buffer
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        if get_device_name() == "cpu":
+            from cleartrace_verl.workers import CpuActorRolloutRefWorker
+
+            self.role_worker_mapping = {
+                role: ray.remote(CpuActorRolloutRefWorker) for role in self.role_worker_mapping
+            }
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        state = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}" / STATE_FILE
+        if self.global_steps and state.exists():
+            self._generated_tokens = int(json.loads(state.read_text())["generated_tokens"])
+        for file in (self._trajectories, JsonLines(self._run_dir / "metrics.jsonl"), self._events):
+            file.drop_after(self.global_steps)
+
+    def _save_checkpoint(self) -> None:
+        super()._save_checkpoint()
+        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+        (folder / STATE_FILE).write_text(json.dumps({"generated_tokens": self._generated_tokens}))
+
+    def _note(self, event: str) -> None:
+        self.logger.logger.setdefault("cleartrace", MetricsLogger(self._run_dir / "metrics.jsonl"))
+        self._events.append([{"step": self.global_steps, "event": event, "total": self.total_training_steps}])
+
+    def on_validate_begin(self) -> None:
+        super().on_validate_begin()
+        self._note("validate")
+
+    def on_train_begin(self) -> None:
+        super().on_train_begin()
+        self._note("train")
+
+    # --- one step -----------------------------------------------------------------------------------------------
+
+    def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
+        batch = super().step(metrics, timing_raw)
+        rows = self._rollouts(batch)
+        self._write("train", rows)
+        generated = sum(int(fields["saar"]["generated_tokens"]) for fields in rows)
+        self._generated_tokens += generated
+        metrics.update(aggregate([TrajectoryCounters(**fields["saar"]) for fields in rows]))
+        graded = [fields["reward_extra_info"] for fields in rows if not fields["saar_masked"]]
+        if graded:
+            metrics["cleartrace/train/acc"] = float(np.mean([bool(g["acc"]) for g in graded]))
+        metrics["cleartrace/masked_trajectories"] = sum(bool(fields["saar_masked"]) for fields in rows)
+        metrics["cleartrace/generated_tokens_cum"] = self._generated_tokens
+        self._stop_at_budget(generated)
+        return batch
+
+    def _stop_at_budget(self, last_step: int) -> None:
+        # The next step has to know that it is the last one, because veRL decides on the final validation and
+        # checkpoint when a step begins.
+        if self._token_budget and self._generated_tokens + last_step >= self._token_budget:
+            self.total_training_steps = min(self.total_training_steps, self.global_steps + 1)
+
+    @staticmethod
+    def _rollouts(batch: KVBatchMeta) -> list[dict[str, Any]]:
+        """`extra_fields` of the real rows: veRL pads a batch with copies that no rollout made."""
+        keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+        return [fields for fields in _column(data, "extra_fields") if "saar" in fields]
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        self._isolate_masked(batch)
+        return super()._compute_advantage(batch, metrics)
+
+    @staticmethod
+    def _isolate_masked(batch: KVBatchMeta) -> None:
+        """Give each masked rollout a group of its own: its reward says nothing about its siblings."""
+        data = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "extra_fields"]
+        )
+        uids, fields = _column(data, "uid"), _column(data, "extra_fields")
+        alone = [bool(f.get("saar_masked")) for f in fields]
+        if not any(alone):
+            return
+        fresh = [f"{uid}-masked-{i}" if mask else uid for i, (uid, mask) in enumerate(zip(uids, alone, strict=True))]
+        stack = TensorDict({"uid": NonTensorStack(*fresh)}, batch_size=len(fresh))
+        tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=stack)
+
+    # --- records ------------------------------------------------------------------------------------------------
+
+    def _write(self, split: str, rows: Iterable[dict[str, Any]]) -> None:
+        self._trajectories.append(
+            self._record(split, fields["trajectory"], fields["reward_extra_info"]) for fields in rows
+        )
+
+    def _record(self, split: str, record: str, graded: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **json.loads(record),
+            "run": self.config.trainer.experiment_name,
+            "step": self.global_steps,
+            "split": split,
+            "prediction": graded.get("pred"),
+            "reward": graded["score"],
+            "acc": bool(graded["acc"]),
+        }
+
+    def _val_metrics_update(
+        self,
+        data_sources: Sequence[str],
+        sample_uids: Sequence[str],
+        reward_extra_infos_dict: dict[str, list],
+        sample_turns: Sequence[int],
+        **kwargs: Any,
+    ) -> dict[str, float]:
+        infos = dict(reward_extra_infos_dict)
+        texts = infos.pop("trajectory", [])
+        rows = []
+        for i, text in enumerate(texts):
+            if text:
+                rows.append(self._record("val", text, {name: values[i] for name, values in infos.items()}))
+        self._trajectories.append(rows)
+        metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, **kwargs)
+        own = arm_metrics(rows)
+        own["cleartrace/generated_tokens_cum"] = self._generated_tokens
+        return {**metrics, **own}

@@ -1,0 +1,31 @@
+"""veRL's training workers, able to run on gloo alone."""
+
+from __future__ import annotations
+
+import torch.distributed
+from verl.utils.device import get_device_name
+from verl.utils.distributed import initialize_global_process_group_ray
+from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
+from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker, TrainingWorkerConfig
+
+# FSDP2 runs on gloo; veRL lists it for "cuda" and "npu" only.
+EngineRegistry.register(model_type="language_model", backend=["fsdp2"], device="cpu")(FSDPEngineWithLMHead)
+
+
+class CpuTrainingWorker(TrainingWorker):
+    """Opens the process group before veRL does.
+
+    veRL would ask for the backend "cpu:gloo,cpu:gloo", which torch refuses; it leaves an open group alone.
+    """
+
+    def __init__(self, config: TrainingWorkerConfig):
+        if get_device_name() == "cpu" and not torch.distributed.is_initialized():
+            initialize_global_process_group_ray(timeout_second=None, backend="cpu:gloo")
+        super().__init__(config)
+
+
+class CpuActorRolloutRefWorker(ActorRolloutRefWorker):
+    """The hybrid worker over `CpuTrainingWorker`."""
+
+    actor_worker_cls = CpuTrainingWorker
+    ref_worker_cls = CpuTrainingWorker

@@ -46,13 +46,15 @@ def compute_score(
     *,
     math_mode: str = MathMode.VERIFY.value,
     score_scale: str = ScoreScale.SYMMETRIC.value,
-    **_engine_handles: Any,
+    reward_router_address: Any = None,
+    reward_model_tokenizer: Any = None,
 ) -> Score:
     """Grade one response.
 
     `solution_str`: the decoded response, all turns. `extra_info`: `question_id` (or `index`) and `sample_id`
     are passed through as strings, "" when absent. `math_mode`: strict | normalized | verify.
-    `score_scale`: symmetric (1/-1) | binary (1/0).
+    `score_scale`: symmetric (1/-1) | binary (1/0). The two `reward_*` handles are what veRL passes to every
+    reward function when a reward model is deployed; they are not used.
 
     Errors: `UnsupportedSourceError` for a code source; `ValueError` for a missing key or an unknown option.
     """

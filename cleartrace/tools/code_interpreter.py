@@ -45,23 +45,25 @@ class JudgeResult(Protocol):
     @property
     def stderr(self) -> str: ...
     @property
-    def cost_s(self) -> float: ...
+    def wall_s(self) -> float: ...
     @property
     def error_class(self) -> str | None: ...
     @property
-    def error_message(self) -> str: ...
+    def error_message(self) -> str | None: ...
     @property
     def error_line(self) -> int | None: ...
     @property
     def exit_code(self) -> int | None: ...
     @property
     def signal(self) -> int | None: ...
+    @property
+    def detail(self) -> str: ...
 
 
 class Judge(Protocol):
     """Runs one program; retries transient failures itself."""
 
-    async def run(self, code: str, *, echo: bool = False) -> JudgeResult: ...
+    async def run(self, code: str, *, echo: bool) -> JudgeResult: ...
 
 
 def format_error(message: str) -> ToolResult:
@@ -120,7 +122,7 @@ def _source_line(code: str, line: int | None) -> str:
 
 def _program_error(code: str, run: JudgeResult, outcome: str) -> ToolResult:
     error_class = run.error_class or _FALLBACK_CLASS.get(outcome)
-    message = run.error_message
+    message = run.error_message or ""
     if error_class is None:
         how = f"signal {run.signal}" if run.signal else f"exit status {run.exit_code}"
         error_class = "Killed" if run.signal else "NonZeroExit"
@@ -133,7 +135,7 @@ def _program_error(code: str, run: JudgeResult, outcome: str) -> ToolResult:
         message=message,
         line=run.error_line,
         source_line=_source_line(code, run.error_line),
-        cost_s=run.cost_s,
+        cost_s=run.wall_s,
     )
 
 
@@ -141,7 +143,7 @@ def to_tool_result(code: str, run: JudgeResult) -> ToolResult:
     """Map a judge's outcome to a tool result. An outcome that is not known counts as the service's failure."""
     outcome = str(getattr(run.outcome, "value", run.outcome))
     if outcome == "ok":
-        return ToolResult(ToolStatus.OK, stdout=run.stdout, stderr=run.stderr, cost_s=run.cost_s)
+        return ToolResult(ToolStatus.OK, stdout=run.stdout, stderr=run.stderr, cost_s=run.wall_s)
     if outcome in _TIMEOUT_OUTCOMES:
         return ToolResult(
             ToolStatus.TIMEOUT,
@@ -150,21 +152,28 @@ def to_tool_result(code: str, run: JudgeResult) -> ToolResult:
             error_class="timeout",
             message="the program used up its time limit",
             reason="worker_timeout",
-            cost_s=run.cost_s,
+            cost_s=run.wall_s,
         )
     if outcome in _PROGRAM_OUTCOMES:
         return _program_error(code, run, outcome)
-    detail = run.error_message or run.stderr.strip() or "no detail given"
-    return infra_error(f"the judge answered {outcome!r}: {detail}", run.cost_s)
+    detail = run.detail or "no detail given"
+    return infra_error(f"the judge answered {outcome!r}: {detail}", run.wall_s)
+
+
+def _code_judge_errors() -> tuple[type[Exception], ...]:
+    # Imported here: reading calls and the schema needs no HTTP client.
+    from code_judge.client import JudgeUnavailable
+
+    return (JudgeUnavailable,)
 
 
 class CodeInterpreter:
     """Runs calls on one judge. Holds no state of its own, so it may be shared by concurrent trajectories."""
 
-    def __init__(self, judge: Judge, infra_errors: tuple[type[Exception], ...] = (ConnectionError, TimeoutError)):
-        """`infra_errors`: what the judge's client raises when the service stays away, e.g. `JudgeUnavailable`."""
+    def __init__(self, judge: Judge, infra_errors: tuple[type[Exception], ...] | None = None) -> None:
+        """`infra_errors`: what `judge.run` raises when the service stays away; default: those of `code_judge`."""
         self._judge = judge
-        self._infra_errors = infra_errors
+        self._infra_errors = _code_judge_errors() if infra_errors is None else infra_errors
 
     async def run(self, code: str) -> ToolResult:
         """Run one program. A failing service gives INFRA_ERROR; only programming errors raise."""

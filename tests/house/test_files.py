@@ -29,11 +29,8 @@ def tracked_files() -> list[Path]:
 
 
 def shell_scripts() -> list[Path]:
-    return [
-        path
-        for path in tracked_files()
-        if path.suffix == ".sh" or path.read_bytes()[:64].startswith(b"#!/usr/bin/env bash")
-    ]
+    shebang = b"#!/usr/bin/env bash"
+    return [path for path in tracked_files() if path.suffix == ".sh" or path.read_bytes().startswith(shebang)]
 
 
 def matches(pattern: re.Pattern[str]) -> list[str]:

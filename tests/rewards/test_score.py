@@ -49,6 +49,8 @@ def test_an_empty_key_is_an_error_of_the_dataset(gold):
 def test_unknown_options_are_refused():
     with pytest.raises(ValueError, match="lenient"):
         compute_score("math_dapo", "", "4", math_mode="lenient")
+    with pytest.raises(TypeError, match="mathmode"):
+        compute_score("math_dapo", "", "4", mathmode="strict")
 
 
 def test_a_broken_verifier_leaves_the_row_ungraded(monkeypatch):

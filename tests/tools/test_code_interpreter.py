@@ -32,12 +32,13 @@ class Run:
     outcome: str
     stdout: str = ""
     stderr: str = ""
-    cost_s: float = 0.25
+    wall_s: float = 0.25
     error_class: str | None = None
-    error_message: str = ""
+    error_message: str | None = None
     error_line: int | None = None
     exit_code: int | None = None
     signal: int | None = None
+    detail: str = ""
 
 
 @pytest.mark.parametrize("call", MALFORMED.values(), ids=MALFORMED)
@@ -111,16 +112,16 @@ class Absent:
     def __init__(self, error: Exception):
         self.error = error
 
-    async def run(self, code: str, *, echo: bool = False):
+    async def run(self, code: str, *, echo: bool):
         raise self.error
 
 
 def test_an_absent_service_is_nobodys_lesson():
-    result = asyncio.run(CodeInterpreter(Absent(ConnectionError("refused"))).run("pass"))
+    result = asyncio.run(CodeInterpreter(Absent(ConnectionError("refused")), (ConnectionError,)).run("pass"))
     assert (result.status, result.blame) == (ToolStatus.INFRA_ERROR, Blame.SANDBOX)
     assert "refused" in result.message
 
 
 def test_a_programming_error_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(CodeInterpreter(Absent(ZeroDivisionError())).run("pass"))
+        asyncio.run(CodeInterpreter(Absent(ZeroDivisionError()), (ConnectionError,)).run("pass"))

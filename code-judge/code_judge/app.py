@@ -158,7 +158,7 @@ def _add_health(app: FastAPI, judge: Judge, broker: Broker, authorized: Any) -> 
     @app.get("/healthz", dependencies=[Depends(authorized)], summary="A canary program runs end to end")
     async def healthz() -> JSONResponse:
         begun = time.monotonic()
-        canary = Submission(solution=_CANARY, expected_output="42")
+        canary = Submission.model_validate({"solution": _CANARY, "expected_output": "42"})
         try:
             result = await asyncio.wait_for(judge.one(canary, long=False), _CANARY_WAIT_S)
         except asyncio.TimeoutError:

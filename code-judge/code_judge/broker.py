@@ -69,9 +69,7 @@ class QueueStatus:
 
 def connect(url: str, max_connections: int = 16) -> Redis:
     """A client whose reply shapes do not depend on the redis-py version."""
-    return Redis.from_url(
-        url, protocol=2, max_connections=max_connections, socket_timeout=30, socket_connect_timeout=5
-    )
+    return Redis.from_url(url, protocol=2, max_connections=max_connections, socket_timeout=30, socket_connect_timeout=5)
 
 
 class Broker:
@@ -118,7 +116,7 @@ class Broker:
     async def states(self, job_ids: list[str]) -> list[str | Report | None]:
         """Per job its stream entry, its stored report, or None for one the server does not know."""
         values = await self._redis.mget([self.state_key(job_id) for job_id in job_ids])
-        return [None if value is None else _state(value) for value in values]
+        return [None if value is None else _state(cast(bytes, value)) for value in values]
 
     async def replies(self, reader: str, block_s: float) -> list[tuple[str, Report]]:
         """Wait for reports addressed to `reader`; an empty list when none came."""
@@ -177,7 +175,7 @@ class Broker:
 
     async def status(self) -> QueueStatus:
         """Queue lengths and live supervisors."""
-        names = sorted(name.decode() for name in await self._redis.smembers(self._supervisors))
+        names = sorted(cast(bytes, name).decode() for name in await self._redis.smembers(self._supervisors))
         values = await self._redis.mget([f"{self._supervisors}:{name}" for name in names]) if names else []
         dead = [name for name, value in zip(names, values, strict=True) if value is None]
         if dead:

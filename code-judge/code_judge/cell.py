@@ -7,6 +7,7 @@ executed once, in `__main__`, with its own line numbers.
 
 def _run_cell():
     import __future__
+
     import ast
     import os
     import sys
@@ -21,7 +22,7 @@ def _run_cell():
     sys.path[0] = os.getcwd()
     try:
         with open("main.py", "rb") as file:
-            tree = compile(file.read(), "main.py", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+            tree = ast.parse(file.read(), "main.py")
         tail = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
         body = compile(tree, "main.py", "exec", dont_inherit=True)
         known = 0
@@ -34,8 +35,10 @@ def _run_cell():
     except SystemExit:
         raise
     except BaseException as error:
-        # Drop this function's frame, so that the traceback is the program's own.
-        trace = error.__traceback__.tb_next
+        # Drop the frames above the program's own, so that the traceback is that of a plain run.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != "main.py":
+            trace = trace.tb_next
         error.__traceback__ = trace
         sys.excepthook(type(error), error, trace)
         sys.exit(1)

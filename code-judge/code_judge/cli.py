@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -13,8 +13,9 @@ from code_judge.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Runs model-written programs.")
 
-Queue = Annotated[Optional[str], typer.Option(help="Redis-protocol URL.", envvar=["CODE_JUDGE_QUEUE_URL", "REDIS_URI"])]
+Queue = Annotated[str | None, typer.Option(help="Redis-protocol URL.", envvar=["CODE_JUDGE_QUEUE_URL", "REDIS_URI"])]
 Workers = Annotated[int, typer.Option(help="Programs run at the same time.", envvar="MAX_WORKERS", min=0)]
+_CPUS = os.cpu_count() or 1
 _LOG_FORMAT = "%(asctime)s %(name)s %(process)d %(levelname)s %(message)s"
 
 
@@ -22,11 +23,11 @@ _LOG_FORMAT = "%(asctime)s %(name)s %(process)d %(levelname)s %(message)s"
 def serve(
     host: Annotated[str, typer.Option(help="Beyond loopback a token (CODE_JUDGE_TOKEN) is required.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8088,
-    workers: Workers = os.cpu_count() or 1,
+    workers: Workers = _CPUS,
     queue: Queue = None,
-    run_dir: Annotated[Optional[Path], typer.Option(help="Private directory for sockets and work files.")] = None,
-    port_file: Annotated[Optional[Path], typer.Option(help="Write the port here.")] = None,
-    parent_pid: Annotated[Optional[int], typer.Option(help="Stop when this process ends.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Private directory for sockets and work files.")] = None,
+    port_file: Annotated[Path | None, typer.Option(help="Write the port here.")] = None,
+    parent_pid: Annotated[int | None, typer.Option(help="Stop when this process ends.")] = None,
 ) -> None:
     """Start the HTTP service, its workers, and an embedded Valkey unless --queue names a server."""
     from code_judge.service import ServeConfig, UnsafeBinding
@@ -42,7 +43,7 @@ def serve(
 
 
 @app.command()
-def workers(queue: Queue = None, workers: Workers = os.cpu_count() or 1) -> None:
+def workers(queue: Queue = None, workers: Workers = _CPUS) -> None:
     """Start workers for a queue that another process serves."""
     from code_judge.service import work
 
@@ -53,7 +54,7 @@ def workers(queue: Queue = None, workers: Workers = os.cpu_count() or 1) -> None
 
 
 @app.command(hidden=True)
-def supervise(slots: int = 1, run_dir: Optional[Path] = None, queue: Queue = None) -> None:
+def supervise(slots: int = 1, run_dir: Path | None = None, queue: Queue = None) -> None:
     """One worker process; started by `serve` and `workers`."""
     from code_judge.supervisor import WorkerConfig, run_supervisor
 

@@ -120,5 +120,6 @@ class EmbeddedJudge:
                 self._process.wait()
             self._process = None
         if self._run_dir is not None:
-            shutil.rmtree(self._run_dir, ignore_errors=False)
+            if self._run_dir.exists():  # the service removes it, unless it was killed
+                shutil.rmtree(self._run_dir)
             self._run_dir = None

@@ -147,10 +147,9 @@ def open_empty_network() -> int | None:
 
 
 def _uid_can_run(python: str, uid: int, cwd: Path) -> bool:
+    command = [python, "-c", "import json, encodings"]
     try:
-        done = subprocess.run(
-            [python, "-c", "import json, encodings"], preexec_fn=lambda: become(uid), cwd=cwd, env={}, capture_output=True
-        )
+        done = subprocess.run(command, preexec_fn=lambda: become(uid), cwd=cwd, env={}, capture_output=True)
     except (OSError, subprocess.SubprocessError):
         return False
     return done.returncode == 0

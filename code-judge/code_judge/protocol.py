@@ -42,7 +42,7 @@ class Submission(BaseModel):
     # pydantic's str refuses lone surrogates; Python itself must judge such a source (J48).
     solution: SkipValidation[str] = Field(description="Source text, run unchanged.")
     input: SkipValidation[str | None] = Field(None, description="stdin; null is end of file.")
-    expected_output: SkipValidation[str | None] = Field(None, description="Compared after strip(); never sent to a run.")
+    expected_output: SkipValidation[str | None] = Field(None, description="Compared after strip(); no run sees it.")
     options: dict[str, Any] | None = Field(None, description='`{"echo": "last_expression"}`, or limits by name.')
     limits: Limits | None = None
 

@@ -49,20 +49,18 @@ def check_binding(host: str, token: str | None) -> None:
     except ValueError:
         loopback = False
     if not loopback and not token:
-        raise UnsafeBinding(
-            f"refusing to listen on {host} without a token: set CODE_JUDGE_TOKEN, or bind to 127.0.0.1"
-        )
+        raise UnsafeBinding(f"refusing to listen on {host} without a token: set CODE_JUDGE_TOKEN, or bind to 127.0.0.1")
 
 
 @contextlib.contextmanager
-def _private_dir(given: Path | None):
+def _private_dir(given: Path | None, remove: bool):
     path = given or Path(tempfile.mkdtemp(prefix="code-judge-"))
     # Runs pass through it to their own directories; only root and the owner can list it.
     path.chmod(0o711)
     try:
         yield path
     finally:
-        if given is None:
+        if remove:
             remove_tree(path)
 
 
@@ -132,7 +130,9 @@ def serve(config: ServeConfig) -> None:
     """Run the service until SIGTERM or SIGINT. Raises UnsafeBinding, OSError (port taken), RuntimeError (Valkey)."""
     check_binding(config.host, config.settings.token)
     _ignore_reraised_signals()
-    with _private_dir(config.run_dir) as run_dir, _queue(config.queue_url, run_dir) as queue_url:
+    # A parent that was killed cannot remove the directory it made for us.
+    remove = config.run_dir is None or config.parent_pid is not None
+    with _private_dir(config.run_dir, remove) as run_dir, _queue(config.queue_url, run_dir) as queue_url:
         asyncio.run(_serve(config, queue_url, run_dir))
 
 
@@ -152,5 +152,5 @@ async def _work(pool: WorkerPool) -> None:
 
 def work(queue_url: str, workers: int) -> None:
     """Run workers for an existing queue until SIGTERM or SIGINT."""
-    with _private_dir(None) as run_dir:
+    with _private_dir(None, remove=True) as run_dir:
         asyncio.run(_work(WorkerPool(queue_url, workers, run_dir)))

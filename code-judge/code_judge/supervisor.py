@@ -98,7 +98,7 @@ class Supervisor:
                     self._begin(delivery)
 
     async def _heartbeat(self) -> None:
-        facts = {"pid": os.getpid(), "slots": self._slots, "busy": len(self._running)}
+        facts: dict[str, int | str] = {"pid": os.getpid(), "slots": self._slots, "busy": len(self._running)}
         facts["isolation"] = self._executor.capabilities.label
         await self._broker.announce(self._name, facts, self._lease_s)
         await self._broker.renew(self._name, list(self._running))

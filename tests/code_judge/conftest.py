@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from code_judge.embedded import EmbeddedJudge
 
 Post = Callable[..., dict[str, Any]]

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 import redis
+
 from code_judge.client import AsyncJudgeClient, JudgeUnavailable, Outcome, RunLimits
 from code_judge.embedded import EmbeddedJudge
 

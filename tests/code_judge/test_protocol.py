@@ -39,7 +39,7 @@ def test_run_and_judge_fields(run) -> None:
 
 @pytest.mark.parametrize("path", ["/run/batch", "/judge/batch", "/run/long-batch", "/judge/long-batch"])
 def test_batches_keep_order(http: httpx.Client, path: str) -> None:
-    items = [{"type": "python", "solution": f"print({n})", "expected_output": str(n), "sub_id": f"{path}{n}"} for n in range(5)]
+    items = [{"solution": f"print({n})", "expected_output": str(n), "sub_id": f"{path}{n}"} for n in range(5)]
     body = http.post(path, json={"sub_id": "b", "submissions": items}).json()
     assert body["sub_id"] == "b"
     assert [row["sub_id"] for row in body["results"]] == [item["sub_id"] for item in items]
@@ -56,7 +56,8 @@ def test_one_bad_item_fails_alone(http: httpx.Client) -> None:  # D36, J43, J48
         "not even an object",
         {"type": "python", "solution": "print(2)"},
     ]
-    answer = http.post("/run/long-batch", content=json.dumps({"submissions": items}))
+    headers = {"Content-Type": "application/json"}
+    answer = http.post("/run/long-batch", content=json.dumps({"submissions": items}), headers=headers)
     outcomes = [row["outcome"] for row in answer.json()["results"]]
     assert outcomes == ["ok", "rejected", "runtime_error", "rejected", "rejected", "ok"]
     assert answer.json()["results"][1]["reason"] == "invalid_input"

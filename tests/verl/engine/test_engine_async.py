@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import torch
@@ -81,6 +82,30 @@ def test_cancelling_a_caller_frees_the_slot(engine, prompts):
         return stats.running, len(again.token_ids)
 
     assert serve(engine, scenario) == (0, 2)
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_an_id_used_again_gets_its_own_result(engine, prompts, cancelled):
+    async def scenario(served):
+        first = asyncio.create_task(served.generate(prompts[1], sampling(250), "a"))
+        await started(served)
+        # While the worker sleeps, the end of the first and the start of the second queue up behind it together.
+        busy = asyncio.create_task(served._call(lambda: time.sleep(0.1)))
+        await asyncio.sleep(0.02)
+        ended = None if cancelled else asyncio.create_task(served.abort("a"))
+        if cancelled:
+            first.cancel()
+        await asyncio.sleep(0)
+        second = await served.generate(prompts[1], sampling(2), "a")
+        await busy
+        if ended is None:
+            return second, None
+        assert await ended
+        return second, await first
+
+    second, first = serve(engine, scenario)
+    assert len(second.token_ids) == 2 and second.finish is Finish.LENGTH
+    assert cancelled or first.finish is Finish.ABORTED
 
 
 def test_score_and_update_between_steps(model, engine, prompts):

@@ -50,6 +50,8 @@ class AsyncEngine:
         result: Future[Generation] = Future()
 
         def start() -> None:
+            # An ended request may have had this id; its result must not reach the new one.
+            self._deliver(self._engine.drain())
             self._engine.add(request_id, prompt_ids, sampling)
             self._results[request_id] = result
 
@@ -58,7 +60,7 @@ class AsyncEngine:
             return await asyncio.wrap_future(result)
         except asyncio.CancelledError:
             if not self._closing:
-                self._post(lambda: self._forget(request_id))
+                self._post(lambda: self._forget(request_id, result))
             raise
 
     async def score(
@@ -173,6 +175,9 @@ class AsyncEngine:
         except Exception as error:
             self._fail_all(error)
             return
+        self._deliver(finished)
+
+    def _deliver(self, finished: list[Generation]) -> None:
         for generation in finished:
             future = self._results.pop(generation.request_id, None)
             if future is not None and future.set_running_or_notify_cancel():
@@ -185,8 +190,10 @@ class AsyncEngine:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
-    def _forget(self, request_id: str) -> None:
-        self._results.pop(request_id, None)
+    def _forget(self, request_id: str, result: Future[Generation]) -> None:
+        if self._results.get(request_id) is not result:
+            return
+        del self._results[request_id]
         try:
             self._engine.abort(request_id)
         except Exception as error:

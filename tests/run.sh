@@ -16,8 +16,8 @@ check() {
     "$@" || failed+=("$name")
 }
 
-check "ruff" .venv/bin/ruff check .
-check "pyright" .venv/bin/pyright
+check "ruff" .venv/bin/python -m ruff check .
+check "pyright" .venv/bin/python -m pyright
 check "pytest" .venv/bin/python -m pytest -m "not slow" --durations=15 "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -8,7 +8,8 @@ executed once, in `__main__`, with its own line numbers.
 def _run_cell():
     import __future__
 
-    import ast
+    # The C module behind `ast`: importing `ast` itself would cost every run as much as starting Python.
+    import _ast as ast
     import os
     import sys
 
@@ -22,13 +23,13 @@ def _run_cell():
     sys.path[0] = os.getcwd()
     try:
         with open("main.py", "rb") as file:
-            tree = ast.parse(file.read(), "main.py")
+            tree = compile(file.read(), "main.py", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
         tail = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
         body = compile(tree, "main.py", "exec", dont_inherit=True)
         known = 0
         for feature in __future__.all_feature_names:
             known |= getattr(__future__, feature).compiler_flag
-        last = compile(ast.Interactive(tail), "main.py", "single", body.co_flags & known, dont_inherit=True)
+        last = compile(ast.Interactive(body=tail), "main.py", "single", body.co_flags & known, dont_inherit=True)
         exec(body, names)
         if tail:
             exec(last, names)

@@ -46,7 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 failed while running, 2 unusable configuration or machine, 130 interrupted."""
     args = parse(sys.argv[1:] if argv is None else argv)
-    console = Console()
+    # Its own descriptor: `_output_to` points 1 and 2 at the log while the cluster runs.
+    console = Console(file=os.fdopen(os.dup(1), "w", buffering=1), force_terminal=sys.stdout.isatty() or None)
     try:
         config = compose(args.overrides, [args.recipe] if args.recipe else [])
     except (ConfigError, UnknownKey) as error:
@@ -135,6 +136,7 @@ def _judge(config: DictConfig, run_dir: Path) -> Iterator[None]:
         return
     from code_judge.embedded import EmbeddedJudge
 
+    os.environ.setdefault("MAX_EXECUTION_TIME", str(config.cleartrace.judge.time_limit_s))
     with EmbeddedJudge(workers=config.cleartrace.judge.workers, log_dir=run_dir / "judge") as judge:
         os.environ[JUDGE_URL_VARIABLE] = judge.url
         if judge.token:

@@ -91,7 +91,6 @@ class CleartraceTrainer(PPOTrainerSync):
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
         batch = super().step(metrics, timing_raw)
         rows = self._rollouts(batch)
-        self._write("train", rows)
         generated = sum(int(fields["saar"]["generated_tokens"]) for fields in rows)
         self._generated_tokens += generated
         metrics.update(aggregate([TrajectoryCounters(**fields["saar"]) for fields in rows]))
@@ -117,6 +116,8 @@ class CleartraceTrainer(PPOTrainerSync):
         return [fields for fields in _column(data, "extra_fields") if "saar" in fields]
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        # Written before the update, so that the rollouts of a failing step can be looked at.
+        self._write("train", self._rollouts(batch))
         self._isolate_masked(batch)
         return super()._compute_advantage(batch, metrics)
 
@@ -130,6 +131,11 @@ class CleartraceTrainer(PPOTrainerSync):
         alone = [bool(f.get("saar_masked")) for f in fields]
         if not any(alone):
             return
+        if all(alone):
+            raise RuntimeError(
+                "No rollout of this step can be learned from: every one met an infrastructure failure. "
+                "Look at tool_calls in trajectories.jsonl and at the judge's log, then start the run again."
+            )
         fresh = [f"{uid}-masked-{i}" if mask else uid for i, (uid, mask) in enumerate(zip(uids, alone, strict=True))]
         stack = TensorDict({"uid": NonTensorStack(*fresh)}, batch_size=len(fresh))
         tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=stack)

@@ -20,7 +20,7 @@ from cleartrace.trajectory.record import (
     ToolCallRecord,
     TrajectoryRecord,
 )
-from cleartrace.trajectory.segment import Segment
+from cleartrace.trajectory.segment import Segment, SegmentKind
 
 from cleartrace_verl.conversation import Conversation, Sampled
 from cleartrace_verl.tool_calls import source_of
@@ -88,7 +88,9 @@ class RolloutLog:
         masked: bool,
         num_turns: int,
     ) -> TrajectoryRecord:
-        kept = {(s.provenance.position, s.provenance.attempt) for s in talk.segments if s.is_assistant}
+        # A graft keeps the reasoning of a discarded attempt, so only call parts say whose call stands.
+        calls = (s.provenance for s in talk.segments if s.kind is SegmentKind.ASSISTANT_CALL)
+        kept = {(origin.position, origin.attempt) for origin in calls}
         return TrajectoryRecord(
             run="",
             step=int(self._row.get("global_steps", 0)),

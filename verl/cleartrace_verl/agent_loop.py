@@ -11,9 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
+from verl.experimental.agent_loop.tool_agent_loop import ToolAgentLoop
+from verl.experimental.agent_loop.tool_parser import ToolParser
+from verl.utils.rollout_trace import rollout_trace_op
+from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+
 from cleartrace.purify import machine
 from cleartrace.purify.boundary import CallMarkers
-from cleartrace.purify.config import SaarConfig
+from cleartrace.purify.config import RetryContext, SaarConfig
 from cleartrace.purify.decision import Adopt, Attempt, GiveUp, Keep, Limits, Regenerate, token_budget
 from cleartrace.purify.turn import Turn, sampled_turn
 from cleartrace.tools.code_interpreter import format_error
@@ -22,11 +28,6 @@ from cleartrace.tools.result import ToolResult, ToolStatus
 from cleartrace.trajectory.audit import EngineRequest, audit, require_clean
 from cleartrace.trajectory.flatten import flatten
 from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
-from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
-from verl.experimental.agent_loop.tool_agent_loop import ToolAgentLoop
-from verl.utils.rollout_trace import rollout_trace_op
-from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
-
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
 from cleartrace_verl.markers import call_markers
 from cleartrace_verl.tool_calls import execute_call, source_of
@@ -42,6 +43,19 @@ class SaarAgentLoop(ToolAgentLoop):
         rollback: `configured` follows `rollout.custom.saar`; `off` and `on` are the two evaluation arms,
             in which nothing is drawn at random (D17, D20).
     """
+
+    # Set by the parent; veRL's registration decorator hides them from type checkers.
+    tools: dict[str, Any]
+    tool_schemas: list[dict[str, Any]]
+    tool_parser: ToolParser
+    tool_parser_name: str
+    tokenizer: Any
+    max_user_turns: int | None
+    max_assistant_turns: int | None
+    max_parallel_calls: int
+    max_tool_response_length: int
+    prompt_length: int
+    response_length: int
 
     def __init__(self, *args: Any, rollback: str = "configured", **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -64,7 +78,7 @@ class SaarAgentLoop(ToolAgentLoop):
         self.sampling_params = sampling_params
         self.request_id = uuid4().hex
         talk = await self._open(kwargs)
-        log = RolloutLog(kwargs, rollback_on=self.saar.enable, decode=self.tokenizer.decode)
+        log = RolloutLog(kwargs, decode=self.tokenizer.decode)
         state = machine.start(
             self.saar,
             sample_id=log.sample_id,
@@ -96,7 +110,7 @@ class SaarAgentLoop(ToolAgentLoop):
         """True when veRL's turn limits leave no turn for an answer, so a call would be run for nothing."""
         if self.max_assistant_turns and position >= self.max_assistant_turns:
             return True
-        return bool(self.max_user_turns) and count_turns(talk.segments).tool >= self.max_user_turns
+        return bool(self.max_user_turns and count_turns(talk.segments).tool >= self.max_user_turns)
 
     def _budget(self, context_tokens: int, response_used: int) -> int:
         return token_budget(
@@ -205,6 +219,8 @@ class SaarAgentLoop(ToolAgentLoop):
                 break
             context = clean + self._feedback(decision.attempts, errors)
             again = await self._sample(talk, context, decision.position, decision.attempt)
+            if again and len(decision.attempts) > 1:
+                talk.note_shown(context)
             state, decision = machine.on_regenerated(state, again.turn if again else None)
             if not isinstance(decision, Adopt):
                 break
@@ -256,13 +272,15 @@ class SaarAgentLoop(ToolAgentLoop):
             talk.segments, talk.messages = segments, known
         if isinstance(decision, Keep) and decision.infra:
             return False
-        if talk.response_tokens + len(answer) >= self.response_length:
-            return False
-        talk.append_tools(answer)
-        if isinstance(decision, GiveUp) and decision.answer is not None:
-            talk.append_turn(decision.answer, {"role": "assistant", "content": ""})
-            return False
-        return True
+        last = decision.answer if isinstance(decision, GiveUp) else None
+        room = talk.response_tokens + len(answer) < self.response_length
+        if room:
+            talk.append_tools(answer)
+            if last is not None:
+                talk.append_turn(last, {"role": "assistant", "content": ""})
+        if last is not None and (not room or self.saar.retry_context is RetryContext.ALL):
+            talk.note_kept()
+        return room and last is None
 
     def _close(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> AgentLoopOutput:
         require_clean(audit(talk.requests, talk.segments, talk.rewrites))

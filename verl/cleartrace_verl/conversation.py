@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cleartrace.purify.turn import Turn
-from cleartrace.trajectory.audit import EngineRequest, Rewrite
-from cleartrace.trajectory.flatten import flatten_ids
-from cleartrace.trajectory.segment import Segment, SegmentKind, context_segment
 from verl.experimental.agent_loop.tool_parser import FunctionCall
 from verl.utils.tokenizer.continuous_token import ContinuousTokenBuilder
+
+from cleartrace.purify.turn import Turn
+from cleartrace.trajectory.audit import EngineRequest, Rewrite
+from cleartrace.trajectory.flatten import context_hash, flatten_ids
+from cleartrace.trajectory.segment import Segment, SegmentKind, context_segment
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,14 @@ class Conversation:
     def note_rewrite(self, turn: Turn) -> None:
         """From here on history is the kept list plus the spliced `turn`, not what the last request saw."""
         self.rewrites.append(Rewrite.to(len(self.requests) - 1, [*self.segments, *turn.segments]))
+
+    def note_shown(self, context: Sequence[int]) -> None:
+        """The last request saw `context`, in which attempts stand that the kept list of before had lost."""
+        self.rewrites.append(Rewrite(len(self.requests) - 2, len(context), context_hash(context)))
+
+    def note_kept(self) -> None:
+        """The kept list does not extend what the last request saw: more was shown to it, or its answer is dropped."""
+        self.rewrites.append(Rewrite.to(len(self.requests) - 1, self.segments))
 
     def append_tools(self, answer: ToolMessages) -> None:
         self.segments.extend(answer.segments)

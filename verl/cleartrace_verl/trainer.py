@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import ray
 import transfer_queue as tq
-from cleartrace.purify.counters import TrajectoryCounters
-from cleartrace.purify.metrics import aggregate
 from tensordict import TensorDict
-from tensordict.tensorclass import NonTensorStack
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.device import get_device_name
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from cleartrace.purify.counters import TrajectoryCounters
+from cleartrace.purify.metrics import aggregate
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
 from cleartrace_verl.validation import arm_metrics
 
@@ -66,8 +66,10 @@ class CleartraceTrainer(PPOTrainerSync):
         state = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}" / STATE_FILE
         if self.global_steps and state.exists():
             self._generated_tokens = int(json.loads(state.read_text())["generated_tokens"])
+        # Without a checkpoint the run begins anew, and so does its evaluation of step 0.
+        kept_until = self.global_steps if self.global_steps else -1
         for file in (self._trajectories, JsonLines(self._run_dir / "metrics.jsonl"), self._events):
-            file.drop_after(self.global_steps)
+            file.drop_after(kept_until)
 
     def _save_checkpoint(self) -> None:
         super()._save_checkpoint()
@@ -137,7 +139,7 @@ class CleartraceTrainer(PPOTrainerSync):
                 "Look at tool_calls in trajectories.jsonl and at the judge's log, then start the run again."
             )
         fresh = [f"{uid}-masked-{i}" if mask else uid for i, (uid, mask) in enumerate(zip(uids, alone, strict=True))]
-        stack = TensorDict({"uid": NonTensorStack(*fresh)}, batch_size=len(fresh))
+        stack = list_of_dict_to_tensordict([{"uid": uid} for uid in fresh])
         tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=stack)
 
     # --- records ------------------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from cleartrace.trajectory.record import (
     TrajectoryRecord,
 )
 from cleartrace.trajectory.segment import Segment, SegmentKind
-
 from cleartrace_verl.conversation import Conversation, Sampled
 from cleartrace_verl.tool_calls import source_of
 
@@ -34,12 +33,11 @@ class RolloutLog:
         decode: token ids to text.
     """
 
-    def __init__(self, row: dict[str, Any], *, rollback_on: bool, decode: Callable[[list[int]], str]):
+    def __init__(self, row: dict[str, Any], *, decode: Callable[[list[int]], str]):
         info = row.get("extra_info") or {}
         self.sample_id = str(info.get("sample_id") or row.get("uid") or row.get("index", ""))
         self._row = row
         self._info = info
-        self._arm = "on" if rollback_on else "off"
         self._decode = decode
         self._piece = lru_cache(maxsize=None)(lambda token: decode([token]))
         self._calls: list[ToolCallRecord] = []
@@ -95,7 +93,7 @@ class RolloutLog:
             run="",
             step=int(self._row.get("global_steps", 0)),
             split="train",
-            arm=self._arm,
+            arm=counters.arm,
             sample_id=self.sample_id,
             rollout=int(self._row.get("session_id", 0)),
             data_source=str(self._row.get("data_source", "")),

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from cleartrace.data.tasks import FAMILIES, Split, draw_task
 from cleartrace.data.tasks.families import GOODS, HOLDERS, PEOPLE, WORDS
 from recipe.cleaner.coldstart.demonstrations import ErrorRates, Messages, copy_practice, demonstrate
-from recipe.cleaner.coldstart.tokenizer import PAD, chat_ids
+from recipe.cleaner.coldstart.tokenizer import PAD, chat_ids, token_id
 
 COPY_WORDS = [*PEOPLE, *GOODS, *HOLDERS, *WORDS]
 BUCKET = 4
@@ -63,8 +63,7 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """`steps` pairs (ids, weights), each of shape (size, longest)."""
     rng = Random(f"sft/{seed}")
-    pad_id = tokenizer.convert_tokens_to_ids(PAD)
-    assert isinstance(pad_id, int)
+    pad_id = token_id(tokenizer, PAD)
     for first in range(0, steps, BUCKET):
         wanted = min(BUCKET, steps - first)
         practice = copy_share(first, steps)

@@ -17,7 +17,7 @@ from cleartrace.data.tasks import Task
 from cleartrace.tools import ToolResult
 from cleartrace.tools.render import render
 from recipe.cleaner.coldstart.demonstrations import MAX_CALLS, TOOL_NAME
-from recipe.cleaner.coldstart.tokenizer import END, chat_ids
+from recipe.cleaner.coldstart.tokenizer import END, chat_ids, token_id
 
 CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 BOX = re.compile(r"\\boxed\{([^{}]*)\}")
@@ -94,7 +94,7 @@ def sample_turns(
     max_new_tokens: int,
 ) -> list[list[int]]:
     """The next assistant turn of every history, end token included."""
-    end = tokenizer.convert_tokens_to_ids(END)
+    end = token_id(tokenizer, END)
     longest = max(map(len, histories))
     ids = torch.full((len(histories), longest), end)
     mask = torch.zeros_like(ids)

@@ -90,6 +90,11 @@ def build_tokenizer(texts: Iterable[str], chat_template: str) -> PreTrainedToken
     )
 
 
+def token_id(tokenizer: Any, token: str) -> int:
+    """Id of one known token."""
+    return tokenizer.convert_tokens_to_ids(token)
+
+
 def chat_ids(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool = False) -> list[int]:
     """Token ids of rendered messages."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)

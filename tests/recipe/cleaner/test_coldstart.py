@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cleartrace.data.tasks import FAMILIES, Split, draw_task, generate_tasks
 from cleartrace.tools import ToolResult, ToolStatus
@@ -24,6 +27,7 @@ from recipe.cleaner.coldstart.evaluate import summarise, wilson_interval
 from recipe.cleaner.coldstart.execute import run_isolated, run_trusted
 from recipe.cleaner.coldstart.losses import learning_rate, weighted_loss
 from recipe.cleaner.coldstart.runner import FILENAME
+from recipe.cleaner.coldstart.tokenizer import chat_template
 from recipe.cleaner.coldstart.train_tiny import make_model, make_tokenizer
 
 
@@ -238,3 +242,19 @@ def test_errors_read_as_the_judge_reads_them() -> None:
 
 def test_the_interpreters_hint_is_part_of_the_message() -> None:
     assert run_isolated("prnt(1)").message == "name 'prnt' is not defined. Did you mean: 'print'?"
+
+
+def test_the_shipped_policy_is_the_one_its_card_describes() -> None:
+    folder = Path(__file__).parents[3] / "dataset" / "quickstart"
+    weights = (folder / "policy" / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() in (folder / "CARD.md").read_text()
+    shipped: Any = AutoTokenizer.from_pretrained(folder / "policy")
+    assert shipped.chat_template == chat_template()
+    assert shipped.eos_token == "<|im_end|>"
+    model = AutoModelForCausalLM.from_pretrained(folder / "policy").eval()
+    assert model.dtype == torch.float32 and model.config.vocab_size == len(shipped)
+    assert model.generation_config.eos_token_id == [shipped.eos_token_id]
+    torch.manual_seed(0)
+    report = summarise(run_episodes(model, shipped, generate_tasks(36, 11, Split.HELD_OUT), run_isolated))
+    assert 0.2 < report["solved"]["rate"] < 0.75
+    assert report["first_call"]["none"]["rate"] < 0.1

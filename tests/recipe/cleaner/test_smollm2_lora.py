@@ -8,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from recipe.cleaner.coldstart.batches import pad
 from recipe.cleaner.coldstart.demonstrations import ErrorRates
 from recipe.cleaner.coldstart.losses import weighted_loss
+from recipe.cleaner.coldstart.tokenizer import PAD, token_id
 from recipe.cleaner.coldstart.train_smollm2_lora import demonstrations, make_adapter
 from recipe.cleaner.coldstart.train_tiny import make_tokenizer
 
@@ -29,7 +30,7 @@ def test_only_the_adapter_learns() -> None:
     assert len(trained) == 2 * 7 * 2, "two factors for each of seven linear layers in two blocks"
     examples = demonstrations(tokenizer, 12, 0, ErrorRates())
     assert all(set(example.weights) == {0.0, 1.0} for example in examples)
-    ids, weights = pad(examples[:4], tokenizer.convert_tokens_to_ids("<|pad|>"))
+    ids, weights = pad(examples[:4], token_id(tokenizer, PAD))
     optimizer = torch.optim.AdamW(trained.values(), lr=1e-2)
     losses = []
     for _ in range(8):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.table import Table
+
 from cleartrace.report.load import load_run
 from cleartrace.report.summary import Rate, format_seconds, summarise
-from rich.table import Table
 
 
 def closing_table(run_dir: Path, seconds: float) -> Table:

@@ -11,13 +11,13 @@ import os
 from functools import lru_cache
 from typing import Any
 
-from cleartrace.tools.code_interpreter import TOOL_SCHEMA, CodeInterpreter
-from cleartrace.tools.render import render
-from code_judge.client import AsyncJudgeClient
 from verl.tools.function_tool import function_tool
 from verl.tools.schemas import ToolResponse
 
+from cleartrace.tools.code_interpreter import TOOL_SCHEMA, CodeInterpreter
+from cleartrace.tools.render import render
 from cleartrace_verl.judge_env import JUDGE_TOKEN_VARIABLE, JUDGE_URL_VARIABLE
+from code_judge.client import AsyncJudgeClient
 
 
 @lru_cache(maxsize=4)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cleartrace.purify.config import SaarConfig
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cleartrace.purify.config import SaarConfig
 from cleartrace_verl import known_keys
 
 GROUPS = ("scale", "experiment")
@@ -84,7 +84,7 @@ def relocate(config: DictConfig) -> None:
     rollout = config.actor_rollout_ref.rollout
     with open_dict(config):
         published = {ours: rollout.multi_turn.pop(theirs) for theirs, ours in PUBLISHED_KEYS.items()}
-        given = OmegaConf.to_container(rollout.custom.saar, resolve=True)
+        given = {str(key): value for key, value in rollout.custom.saar.items()}
         try:
             SaarConfig(**{**published, **given})
         except ValueError as error:

@@ -24,6 +24,7 @@ for _name, _value in ENVIRONMENT.items():
 
 from omegaconf import DictConfig, OmegaConf, open_dict  # noqa: E402
 from rich.console import Console  # noqa: E402
+from rich.markup import escape  # noqa: E402
 
 from cleartrace_verl.compose import ConfigError, compose  # noqa: E402
 from cleartrace_verl.known_keys import UnknownKey  # noqa: E402
@@ -51,14 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = compose(args.overrides, [args.recipe] if args.recipe else [])
     except (ConfigError, UnknownKey) as error:
-        console.print(f"[red]Configuration:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]Configuration:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return EXIT_CONFIG
     found = problems(config)
     if args.dry_run:
         return _dry_run(config, found, console)
     if found:
         for problem in found:
-            console.print(f"[red]Cannot start:[/red] {problem}", highlight=False, soft_wrap=True)
+            console.print(f"[red]Cannot start:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
         return EXIT_CONFIG
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -82,7 +83,7 @@ def _dry_run(config: DictConfig, found: list[str], console: Console) -> int:
     console.print(f"SAAR {OmegaConf.to_container(rollout.custom.saar)}")
     console.print("The configuration resolves, and veRL or cleartrace reads every key.", style="green")
     for text in (*found, *missing_for(config)):
-        console.print(f"[yellow]Missing here:[/yellow] {text}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]Missing here:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -99,7 +100,7 @@ def run(config: DictConfig, console: Console) -> int:
         except Exception as error:  # anything in the cluster; the log has the whole story
             failure = error
     if failure is not None:
-        console.print(f"[red]Training failed:[/red] {_last_line(failure)}", highlight=False, soft_wrap=True)
+        console.print(f"[red]Training failed:[/red] {escape(_last_line(failure))}", highlight=False, soft_wrap=True)
         console.print(f"The full log is {run_dir / 'train.log'}.")
         return 1
     _finish(run_dir, console, time.monotonic() - started)
@@ -190,7 +191,6 @@ def _last_line(error: BaseException) -> str:
 
 def _finish(run_dir: Path, console: Console, seconds: float) -> None:
     from cleartrace.report import build_report
-
     from cleartrace_verl.closing_table import closing_table
 
     report = build_report(run_dir)

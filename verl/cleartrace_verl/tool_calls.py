@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cleartrace.tools.code_interpreter import format_error
-from cleartrace.tools.result import ToolResult, ToolStatus
 from verl.experimental.agent_loop.tool_parser import FunctionCall
 from verl.tools.function_tool import FunctionTool, normalize_function_tool_return
+
+from cleartrace.tools.code_interpreter import format_error
+from cleartrace.tools.result import ToolResult, ToolStatus
 
 
 def source_of(call: FunctionCall) -> str:

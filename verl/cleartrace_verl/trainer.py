@@ -114,7 +114,7 @@ class CleartraceTrainer(PPOTrainerSync):
     def _rollouts(batch: KVBatchMeta) -> list[dict[str, Any]]:
         """`extra_fields` of the real rows: veRL pads a batch with copies that no rollout made."""
         keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+        data = tq.kv_batch_get(keys=keys, partition_id=str(batch.partition_id), select_fields=["extra_fields"])
         return [fields for fields in _column(data, "extra_fields") if "saar" in fields]
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
@@ -127,7 +127,7 @@ class CleartraceTrainer(PPOTrainerSync):
     def _isolate_masked(batch: KVBatchMeta) -> None:
         """Give each masked rollout a group of its own: its reward says nothing about its siblings."""
         data = tq.kv_batch_get(
-            keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "extra_fields"]
+            keys=batch.keys, partition_id=str(batch.partition_id), select_fields=["uid", "extra_fields"]
         )
         uids, fields = _column(data, "uid"), _column(data, "extra_fields")
         alone = [bool(f.get("saar_masked")) for f in fields]
@@ -140,7 +140,7 @@ class CleartraceTrainer(PPOTrainerSync):
             )
         fresh = [f"{uid}-masked-{i}" if mask else uid for i, (uid, mask) in enumerate(zip(uids, alone, strict=True))]
         stack = list_of_dict_to_tensordict([{"uid": uid} for uid in fresh])
-        tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=stack)
+        tq.kv_batch_put(keys=batch.keys, partition_id=str(batch.partition_id), fields=stack)
 
     # --- records ------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.distributed
 from verl.utils.device import get_device_name
 from verl.utils.distributed import initialize_global_process_group_ray
 from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
-from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker, TrainingWorkerConfig
+from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 # FSDP2 runs on gloo; veRL lists it for "cuda" and "npu" only.
 EngineRegistry.register(model_type="language_model", backend=["fsdp2"], device="cpu")(FSDPEngineWithLMHead)
@@ -18,7 +20,7 @@ class CpuTrainingWorker(TrainingWorker):
     veRL would ask for the backend "cpu:gloo,cpu:gloo", which torch refuses; it leaves an open group alone.
     """
 
-    def __init__(self, config: TrainingWorkerConfig):
+    def __init__(self, config: Any):
         if get_device_name() == "cpu" and not torch.distributed.is_initialized():
             initialize_global_process_group_ray(timeout_second=None, backend="cpu:gloo")
         super().__init__(config)

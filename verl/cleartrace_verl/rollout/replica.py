@@ -102,7 +102,7 @@ class EmbeddedReplica(RolloutReplica):
             "response_length": rollout.response_length,
             "ignore_eos": int(rollout.ignore_eos),
         }
-        server = (
+        server: Any = (
             ray.remote(EmbeddedServer)
             .options(name=name, num_cpus=0, max_concurrency=self.max_concurrency)
             .remote(self.model_config.path, settings, limits)

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The DAPO baseline of CLEANER: the same settings without rollback. One node, four GPUs, SGLang.
+#   bash recipe/cleaner/qwen3_4b.sh [--dry-run] [key=value ...]
+# --dry-run resolves and checks the configuration anywhere and says what this machine lacks.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+[ -x .venv/bin/python ] && PYTHON=.venv/bin/python
+exec "${PYTHON:-python3}" -m cleartrace_verl.main --recipe recipe/cleaner experiment=qwen3_4b "$@"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,14 +32,38 @@ def main(
 
 @app.command()
 def report(
-    run_dir: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="Folder of a run, e.g. runs/demo.")
-    ],
+    run_dir: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of a run, e.g. runs/demo.")],
 ) -> None:
     """Build report.html from a run's metrics and trajectories, and print its path."""
     from cleartrace.report import build_report
 
     typer.echo(build_report(run_dir))
+
+
+@app.command()
+def doctor(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Also say whether this loopback port is free.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say what would stop a run here and how to mend it. Exit status 0 only when the quickstart would work."""
+    from cleartrace.doctor import all_checks, find_root, gather, print_checks, usable
+
+    checks = all_checks(gather(find_root(Path.cwd()), port))
+    if as_json:
+        typer.echo(json.dumps({"usable": usable(checks), "checks": [check.as_dict() for check in checks]}, indent=2))
+    else:
+        print_checks(checks)
+    raise typer.Exit(0 if usable(checks) else 1)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(context: typer.Context) -> None:
+    """Train: `cleartrace train [--recipe DIR] [--dry-run] [key=value ...]`."""
+    sys.stdout.flush()
+    # Replaces this process, so that signals and the exit status are those of the run.
+    os.execv(sys.executable, [sys.executable, "-m", "cleartrace_verl.main", *context.args])
 
 
 if __name__ == "__main__":

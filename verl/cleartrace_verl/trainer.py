@@ -20,6 +20,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.metrics import aggregate
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
+from cleartrace_verl.step_rules import isolated_uids, last_step
 from cleartrace_verl.validation import arm_metrics
 
 STATE_FILE = "cleartrace.json"
@@ -104,11 +105,14 @@ class CleartraceTrainer(PPOTrainerSync):
         self._stop_at_budget(generated)
         return batch
 
-    def _stop_at_budget(self, last_step: int) -> None:
-        # The next step has to know that it is the last one, because veRL decides on the final validation and
-        # checkpoint when a step begins.
-        if self._token_budget and self._generated_tokens + last_step >= self._token_budget:
-            self.total_training_steps = min(self.total_training_steps, self.global_steps + 1)
+    def _stop_at_budget(self, generated: int) -> None:
+        self.total_training_steps = last_step(
+            step=self.global_steps,
+            total=self.total_training_steps,
+            generated=self._generated_tokens,
+            last=generated,
+            budget=self._token_budget,
+        )
 
     @staticmethod
     def _rollouts(batch: KVBatchMeta) -> list[dict[str, Any]]:
@@ -125,7 +129,7 @@ class CleartraceTrainer(PPOTrainerSync):
 
     @staticmethod
     def _isolate_masked(batch: KVBatchMeta) -> None:
-        """Give each masked rollout a group of its own: its reward says nothing about its siblings."""
+        """Take masked rollouts out of the groups whose baseline they would spoil."""
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=str(batch.partition_id), select_fields=["uid", "extra_fields"]
         )
@@ -133,12 +137,7 @@ class CleartraceTrainer(PPOTrainerSync):
         alone = [bool(f.get("saar_masked")) for f in fields]
         if not any(alone):
             return
-        if all(alone):
-            raise RuntimeError(
-                "No rollout of this step can be learned from: every one met an infrastructure failure. "
-                "Look at tool_calls in trajectories.jsonl and at the judge's log, then start the run again."
-            )
-        fresh = [f"{uid}-masked-{i}" if mask else uid for i, (uid, mask) in enumerate(zip(uids, alone, strict=True))]
+        fresh = isolated_uids(uids, alone)
         stack = list_of_dict_to_tensordict([{"uid": uid} for uid in fresh])
         tq.kv_batch_put(keys=batch.keys, partition_id=str(batch.partition_id), fields=stack)
 

@@ -1,0 +1,29 @@
+"""Two decisions of a training step, as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def isolated_uids(uids: Sequence[str], masked: Sequence[bool]) -> list[str]:
+    """Group ids in which each masked rollout is a group of its own: its reward says nothing about its siblings.
+
+    Raises RuntimeError when every rollout is masked.
+    """
+    if masked and all(masked):
+        raise RuntimeError(
+            "No rollout of this step can be learned from: every one met an infrastructure failure. "
+            "Look at tool_calls in trajectories.jsonl and at the judge's log, then start the run again."
+        )
+    return [f"{uid}-masked-{i}" if alone else uid for i, (uid, alone) in enumerate(zip(uids, masked, strict=True))]
+
+
+def last_step(*, step: int, total: int, generated: int, last: int, budget: int | None) -> int:
+    """The step to stop at, when `generated` tokens were sampled up to `step` and `last` of them in it.
+
+    The next step has to know that it is the last one, because veRL decides on the final validation and
+    checkpoint when a step begins; so it is expected to sample as many tokens as this one.
+    """
+    if budget and generated + last >= budget:
+        return min(total, step + 1)
+    return total

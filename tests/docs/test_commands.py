@@ -1,0 +1,179 @@
+"""What the documents say exists: commands, links, configuration keys."""
+
+import ast
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cleartrace.purify.config import SaarConfig
+from cleartrace_verl.compose import PUBLISHED_KEYS, compose
+from cleartrace_verl.known_keys import leaves
+
+ROOT = Path(__file__).resolve().parents[2]
+SKIP_FOLDERS = {".venv", "runs", "node_modules"}
+DOCUMENTS = [p for p in sorted(ROOT.rglob("*.md")) if not SKIP_FOLDERS & set(p.relative_to(ROOT).parts)]
+CONFIGURATION = ROOT / "docs/configuration.md"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line of a fenced `bash` block."""
+
+    document: str
+    words: tuple[str, ...]
+
+
+def commands_in(text: str, document: str = "") -> list[Command]:
+    """Commands of all ```bash blocks, comments removed and continued lines joined."""
+    found = []
+    for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line, comments=True):
+                found.append(Command(document, tuple(words)))
+    return found
+
+
+COMMANDS = [c for p in DOCUMENTS for c in commands_in(p.read_text(), str(p.relative_to(ROOT)))]
+
+
+def resolves(words: tuple[str, ...]) -> str:
+    """ "" when the command can be run here, else what is wrong with it."""
+    program = words[0]
+    if program == "bash":
+        return "" if (ROOT / words[1]).is_file() else f"no file {words[1]}"
+    if program.endswith("python"):
+        return _python_resolves(words)
+    if program == "cleartrace":
+        return _subcommand_resolves(words[1])
+    if program.startswith(".venv/bin/"):
+        # Development tools need not be installed where the tests run, but setup must install them.
+        pinned = re.search(rf"^{Path(program).name}==", (ROOT / "requirements.txt").read_text(), re.M)
+        return "" if pinned else f"{program} is not in requirements.txt"
+    return f"the test does not know what {program!r} is"
+
+
+def _python_resolves(words: tuple[str, ...]) -> str:
+    if words[1] != "-m":
+        return "" if (ROOT / words[1]).is_file() else f"no file {words[1]}"
+    return "" if importlib.util.find_spec(words[2]) else f"no module {words[2]}"
+
+
+def _subcommand_resolves(name: str) -> str:
+    command = [sys.executable, "-m", "cleartrace.cli", name, "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return "" if done.returncode == 0 else done.stderr
+
+
+# One entry per different thing to resolve: `cleartrace train` is started once, however often it is written.
+DISTINCT = {(c.words[0], *c.words[1:3]) if c.words[0] != "cleartrace" else c.words[:2]: c for c in COMMANDS}
+
+
+def test_there_are_commands():
+    assert {c.document for c in COMMANDS} >= {"README.md", "CONTRIBUTING.md", "docs/configuration.md"}
+
+
+@pytest.mark.parametrize("command", DISTINCT.values(), ids=lambda c: f"{c.document}: {' '.join(c.words)[:60]}")
+def test_commands_resolve(command):
+    assert resolves(command.words) == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("bash", "no/such.sh"), ("python", "-m", "no_such_module"), ("cleartrace", "nothing"), ("frobnicate",)]
+)
+def test_wrong_commands_are_found(words):
+    assert resolves(words) != ""
+
+
+TRAINING = [c for c in COMMANDS if c.words[:2] == ("cleartrace", "train")]
+
+
+@pytest.mark.parametrize("command", TRAINING, ids=lambda c: " ".join(c.words[2:]))
+def test_training_commands_compose(command):
+    words = list(command.words[2:])
+    recipe = ROOT / words[words.index("--recipe") + 1]
+    compose([w for w in words if "=" in w], [recipe])
+
+
+def links_in(text: str) -> list[str]:
+    """Relative link targets outside code, without their anchors."""
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.M | re.S)
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose)
+    return [t for t in targets if not re.match(r"[a-z]+:", t)]
+
+
+def anchors_of(text: str) -> set[str]:
+    """GitHub's anchors of a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(document: Path) -> list[str]:
+    broken = []
+    for link in links_in(document.read_text()):
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        if not target.exists() or (anchor and anchor not in anchors_of(target.read_text())):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_relative_links_resolve(document):
+    assert broken_links(document) == []
+
+
+def test_broken_links_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# One\n[a](none.md) [b](#one) [c](#two) [d](https://example.org/x) `[e](code.md)`\n")
+    assert broken_links(page) == ["none.md", "#two"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_python_blocks_parse(document):
+    for block in re.findall(r"^```python\n(.*?)^```", document.read_text(), re.M | re.S):
+        ast.parse(block)
+
+
+def first_cells(heading: str) -> list[str]:
+    """Code words in the first column of the tables below a heading of docs/configuration.md."""
+    section = re.split(r"^## ", CONFIGURATION.read_text(), flags=re.M)
+    body = next(part for part in section if part.startswith(heading))
+    return [m for row in re.findall(r"^\|([^|]+)\|", body, re.M) for m in re.findall(r"`([\w.]+)`", row)]
+
+
+def yaml_leaves(node: object, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict) or not node:
+        return [prefix.rstrip(".")]
+    return [leaf for key, value in node.items() for leaf in yaml_leaves(value, f"{prefix}{key}.")]
+
+
+def test_the_cleartrace_block_is_documented():
+    config = compose([])
+    assert sorted(first_cells("The cleartrace block")) == sorted(leaves(config.cleartrace, "cleartrace."))
+
+
+def test_every_key_of_the_file_is_documented_once():
+    text = (ROOT / "verl/cleartrace_verl/config/cleartrace.yaml").read_text()
+    written = yaml_leaves({k: v for k, v in yaml.safe_load(text).items() if k != "defaults"})
+    prefix = "actor_rollout_ref.rollout."
+    elsewhere = {f"{prefix}multi_turn.{name}" for name in PUBLISHED_KEYS} | {f"{prefix}custom.saar"}
+    documented = first_cells("The cleartrace block") + first_cells("What else")
+    assert sorted(documented) == sorted(set(written) - elsewhere)
+
+
+def test_saar_options_are_documented():
+    cells = [cell for cell in first_cells("Rollback") if cell not in PUBLISHED_KEYS and cell != "custom.saar"]
+    documented = set(cells) | {"similarity_threshold"}
+    assert documented == set(SaarConfig.model_fields)
+
+
+def test_published_names_are_documented_with_their_option():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| `(\w+)` \|$", CONFIGURATION.read_text(), re.M)
+    assert dict(rows) == PUBLISHED_KEYS

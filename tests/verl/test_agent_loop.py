@@ -32,9 +32,11 @@ def check_lengths(rolled: Rolled) -> None:
 def test_a_success_keeps_every_sampled_token():
     rolled = roll_out([call("print(3)"), ANSWER])
     check_lengths(rolled)
-    assert kinds(rolled) == ["prompt", "assistant_reasoning", "assistant_call", "boundary", "tool", "assistant_reasoning"]
+    expected = ["prompt", "assistant_reasoning", "assistant_call", "boundary", "tool", "assistant_reasoning"]
+    assert kinds(rolled) == expected
     assert rolled.trained_text() == call("print(3)") + "<|im_end|>" + ANSWER + "<|im_end|>"
-    assert rolled.server.prompts[1] == rolled.output.prompt_ids + rolled.output.response_ids[: -len(rolled.server.sampled[1])]
+    ids = rolled.output.prompt_ids + rolled.output.response_ids
+    assert rolled.server.prompts[1] == ids[: -len(rolled.server.sampled[1])]
     assert "Tool call success\nstdout: 3" in rolled.text
     assert rolled.counters["first_successes"] == 1
     assert rolled.counters["triggered"] == 0
@@ -126,7 +128,8 @@ def test_exhaustion_keeps_the_failure_with_a_hint():
     assert rolled.record.repairs[0].outcome == "exhausted"
     assert sum(rolled.output.extra_fields["saar_exhausted_mask"]) > 0
     assert rolled.text.endswith(ANSWER + "<|im_end|>")
-    assert rolled.server.prompts[4] == (rolled.output.prompt_ids + rolled.output.response_ids)[: len(rolled.server.prompts[4])]
+    ids = rolled.output.prompt_ids + rolled.output.response_ids
+    assert rolled.server.prompts[4] == ids[: -len(rolled.server.sampled[4])]
 
 
 def test_an_answer_without_a_call_after_the_error_is_kept_behind_it():

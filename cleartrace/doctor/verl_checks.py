@@ -13,6 +13,9 @@ def check_plugin(verl: VerlFacts) -> Check:
         return Check("veRL plug-in", Status.FAIL, verl.error, SETUP)
     if verl.unregistered:
         return Check("veRL plug-in", Status.FAIL, f"veRL does not know {', '.join(verl.unregistered)}", SETUP)
+    if verl.device != "cpu":
+        found = f"registered, but veRL chose the device {verl.device}"
+        return Check("veRL plug-in", Status.WARN, found, "for the CPU recipes: export VERL_PLATFORM=cpu")
     return Check("veRL plug-in", Status.OK, f"registered, device {verl.device}")
 
 

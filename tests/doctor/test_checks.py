@@ -42,8 +42,9 @@ BAD = [
     ("judge", Status.FAIL, {"judge": BROKEN}),
     ("judge", Status.WARN, {"judge": Trial(True, "ran, isolation L0-rlimits")}),
     ("veRL plug-in", Status.FAIL, {"verl": VerlFacts(unregistered=("platform 'cpu'",), policy=LOADS)}),
-    ("shipped policy loads", Status.FAIL, {"verl": VerlFacts(policy=BROKEN)}),
-    ("GPU and rollout engines", Status.WARN, {"verl": VerlFacts(policy=LOADS, gpus=2)}),
+    ("veRL plug-in", Status.WARN, {"verl": VerlFacts(device="cuda", policy=LOADS)}),
+    ("shipped policy loads", Status.FAIL, {"verl": VerlFacts(device="cpu", policy=BROKEN)}),
+    ("GPU and rollout engines", Status.WARN, {"verl": VerlFacts(device="cpu", policy=LOADS, gpus=2)}),
 ]
 
 
@@ -63,4 +64,4 @@ def test_a_probe_without_an_answer_fails_what_depends_on_it(not_ok):
 
 
 def test_gpus_with_an_engine_are_ok(not_ok):
-    assert not_ok(verl=VerlFacts(policy=LOADS, gpus=8, engines=("sglang",))) == []
+    assert not_ok(verl=VerlFacts(device="cpu", policy=LOADS, gpus=8, engines=("sglang",))) == []

@@ -80,12 +80,15 @@ class _Retry(Exception):
 class AsyncJudgeClient:
     """Use as `async with AsyncJudgeClient(url) as client`, or call `aclose` at the end."""
 
-    def __init__(self, base_url: str, token: str | None = None, max_connections: int = 64) -> None:
+    def __init__(self, base_url: str, token: str | None = None, max_connections: int = 32) -> None:
         self._url = base_url.rstrip("/")
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+        # Requests wait here and not in httpx, whose pool looks through all waiting requests for every one that ends:
+        # at a hundred waiting, that cost more time than all else a rollout does.
+        self._slots = asyncio.Semaphore(max_connections)
         self._http: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -154,7 +157,8 @@ class AsyncJudgeClient:
     async def _try(self, body: bytes) -> RunResult:
         http = self._client()
         try:
-            answer = await http.post(f"{self._url}/run/long-batch", content=body, headers=self._headers)
+            async with self._slots:
+                answer = await http.post(f"{self._url}/run/long-batch", content=body, headers=self._headers)
         except httpx.TransportError as error:
             raise _Retry(f"{type(error).__name__}: {error}") from error
         except RuntimeError as error:

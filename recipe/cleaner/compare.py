@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -34,6 +36,7 @@ EXPORTED = {
     "rollback/discard_ratio": ("train", "discard_ratio"),
     "timing_s/step": ("train", "step_seconds"),
 }
+RUNNING: list[subprocess.Popen[bytes]] = []
 TABLE = (("held_out", "acc"), ("held_out_with_rollback", "acc"), ("held_out", "first_call_failure_rate"))
 
 
@@ -77,7 +80,9 @@ def run(job: Job) -> str:
         return f"{job.name}: there already"
     job.run_dir.mkdir(parents=True, exist_ok=True)
     with (job.run_dir / "console.log").open("a") as log:
-        status = subprocess.run(command(job), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+        process = subprocess.Popen(command(job), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        RUNNING.append(process)
+        status = process.wait()
     if status != 0:
         return f"{job.name}: failed with exit status {status}; see {job.run_dir}/console.log, then run this again"
     export(job)
@@ -134,13 +139,26 @@ def _interval(values: Sequence[float]) -> str:
     return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
+def _stop(number: int, frame: object) -> None:
+    """End the runs that are under way, each of which stops what it started, and leave; they resume later."""
+    del frame
+    for process in RUNNING:
+        if process.poll() is None:
+            process.terminate()
+    for process in RUNNING:
+        process.wait()
+    os._exit(128 + number)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time; two suit two cores")
-    parser.add_argument("--tokens", type=int, default=80_000, help="generated tokens per run, discarded ones included")
+    parser.add_argument("--tokens", type=int, default=120_000, help="generated tokens per run, discarded ones included")
     args = parser.parse_args()
     jobs = [Job(arm, seed, args.tokens) for seed in range(args.seeds) for arm in ARMS]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     with ThreadPoolExecutor(args.jobs) as pool:
         for outcome in pool.map(run, jobs):
             print(outcome, flush=True)

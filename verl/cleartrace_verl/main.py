@@ -18,6 +18,8 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Ray gives its workers the lowest priority, so that any other program on a laptop stops the training.
+    "RAY_worker_niceness": "0",
 }
 for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
@@ -61,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in found:
             console.print(f"[red]Cannot start:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
         return EXIT_CONFIG
+    # Both by name: a shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return run(config, console)

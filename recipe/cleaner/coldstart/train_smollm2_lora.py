@@ -2,7 +2,7 @@
 
     python -m recipe.cleaner.coldstart.train_smollm2_lora --out runs/coldstart/smollm2-lora
 
-Base and adapter are bf16. Only the adapter and the tokenizer are saved; veRL loads the adapter with
+Computes in bf16 where the CPU has bf16 instructions, else in float32, which is then ten times faster. Only the adapter and the tokenizer are saved; veRL loads the adapter with
 `model.lora_adapter_path` together with a `lora_rank` above 0.
 """
 
@@ -19,6 +19,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cleartrace.data.tasks import Split, generate_tasks
+from cleartrace_verl.engine.load import resolve_dtype
 from recipe.cleaner.coldstart.batches import Weighted, encode, pad
 from recipe.cleaner.coldstart.demonstrations import ErrorRates, demonstrate
 from recipe.cleaner.coldstart.fetch_smollm2 import DEFAULT_FOLDER
@@ -43,8 +44,9 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     tokenizer: Any = AutoTokenizer.from_pretrained(args.model)
-    base = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16)
-    model = make_adapter(base, args.rank).to(torch.bfloat16)
+    dtype = resolve_dtype("auto", torch.bfloat16, torch.device("cpu"))
+    base = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype)
+    model = make_adapter(base, args.rank).to(dtype)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.0)
     examples = demonstrations(tokenizer, args.demonstrations, args.seed, ErrorRates(args.p_err, args.p_err2))
@@ -66,7 +68,7 @@ def train(args: argparse.Namespace) -> None:
         print(f"step {step + 1} loss {loss.item():.4f} {spent:.0f} s, {left:.0f} s left", flush=True)
         if (step + 1) % args.save_every == 0 and step + 1 < steps:
             model.save_pretrained(args.out / f"step_{step + 1}")
-    model.save_pretrained(args.out / "final")
+    model.to(torch.bfloat16).save_pretrained(args.out / "final")
     tokenizer.save_pretrained(args.out / "final")
     print(f"saved {args.out / 'final'}", flush=True)
 

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ EXPORTED = {
     "timing_s/step": ("train", "step_seconds"),
 }
 RUNNING: list[subprocess.Popen[bytes]] = []
+STOPPING = threading.Event()
 TABLE = (("held_out", "acc"), ("held_out_with_rollback", "acc"), ("held_out", "first_call_failure_rate"))
 
 
@@ -76,6 +78,8 @@ def command(job: Job) -> list[str]:
 
 def run(job: Job) -> str:
     """Train one job unless its CSV exists; the outcome in a line."""
+    if STOPPING.is_set():
+        return f"{job.name}: not started"
     if job.csv.exists():
         return f"{job.name}: there already"
     job.run_dir.mkdir(parents=True, exist_ok=True)
@@ -142,6 +146,7 @@ def _interval(values: Sequence[float]) -> str:
 def _stop(number: int, frame: object) -> None:
     """End the runs that are under way, each of which stops what it started, and leave; they resume later."""
     del frame
+    STOPPING.set()
     for process in RUNNING:
         if process.poll() is None:
             process.terminate()

@@ -15,8 +15,6 @@ from uuid import uuid4
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CLEARTRACE_TEST_RUN"
 PATIENCE_S = 600.0
-# A step of the smoke experiment has 16 rows, fewer than one forward batch of the quickstart it builds on.
-FORWARD_ROWS = "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=16"
 
 
 def start(run_dir: Path, *overrides: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -25,7 +23,7 @@ def start(run_dir: Path, *overrides: str) -> tuple[subprocess.Popen[bytes], str]
     command = [sys.executable, "-m", "cleartrace_verl.main", "--recipe", "recipe/cleaner", "experiment=smoke"]
     with (run_dir.parent / f"{run_dir.name}-terminal.log").open("ab") as terminal:
         process = subprocess.Popen(
-            [*command, f"cleartrace.run_dir={run_dir}", FORWARD_ROWS, *overrides],
+            [*command, f"cleartrace.run_dir={run_dir}", *overrides],
             cwd=ROOT,
             env={**os.environ, MARK: mark, "HF_HUB_OFFLINE": "1"},
             stdin=subprocess.DEVNULL,

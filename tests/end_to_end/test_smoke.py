@@ -12,7 +12,6 @@ import pytest
 from cleartrace.trajectory.record import TrajectoryRecord
 from tests.end_to_end.run_process import finish, left, rows, start, steps, tail, terminal_of, wait_until
 
-pytestmark = pytest.mark.slow
 PER_STEP = 4 * 4
 HELD_OUT = 8
 

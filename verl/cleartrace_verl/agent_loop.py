@@ -263,13 +263,10 @@ class SaarAgentLoop(ToolAgentLoop):
         """Write the decision into the kept history. False: no further turn."""
         turn = decision.turn
         message = messages[turn.attempt]
-        talk.append_turn(turn, message)
         answer = errors[turn.attempt]
         if isinstance(decision, GiveUp) and decision.hint:
-            segments, talk.segments = talk.segments, talk.segments[: -len(turn.segments)]
-            known, talk.messages = talk.messages, talk.messages[:-1]
             answer = self._answer(talk, turn, message, decision.results, decision.hint)
-            talk.segments, talk.messages = segments, known
+        talk.append_turn(turn, message)
         if isinstance(decision, Keep) and decision.infra:
             return False
         last = decision.answer if isinstance(decision, GiveUp) else None

@@ -178,8 +178,11 @@ def _train(config: DictConfig) -> None:
     from verl.utils.config import validate_config
     from verl.utils.device import auto_set_device
 
+    from cleartrace_verl.platform_cpu import choose_cpu
     from cleartrace_verl.runner import CleartraceRunner
 
+    if config.trainer.device == "cpu":
+        choose_cpu()
     auto_set_device(config)
     validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     try:

@@ -7,6 +7,7 @@ counts only GPU and NPU), which `ray_kwargs.ray_init.num_gpus` provides.
 
 from __future__ import annotations
 
+import os
 import platform as host
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 import torch
 from verl.plugin.platform.platform_base import PlatformBase
-from verl.plugin.platform.platform_manager import PlatformRegistry
+from verl.plugin.platform.platform_manager import PlatformRegistry, get_platform, set_platform
 
 
 class CpuDeviceModule(ModuleType):
@@ -155,3 +156,10 @@ class PlatformCpu(PlatformBase):
 
     def get_device_uuid(self, device_id: int) -> str:
         return f"{host.node()}-cpu-{device_id}"
+
+
+def choose_cpu() -> None:
+    """Use this platform here and in all processes started from here, also where a GPU is visible."""
+    os.environ["VERL_PLATFORM"] = "cpu"
+    if not isinstance(get_platform(), PlatformCpu):
+        set_platform(PlatformCpu())

@@ -21,6 +21,7 @@ def problems(config: DictConfig) -> list[str]:
         *_data(config),
         *_judge(config),
         *_ray(config),
+        *_correction(config),
     ]
 
 
@@ -82,4 +83,13 @@ def _ray(config: DictConfig) -> Iterator[str]:
         yield (
             f"ray_kwargs.ray_init.num_cpus={cpus} is too small: {needed} logical CPUs are needed "
             f"({units} storage units, 1 controller, 3 per training rank), and Ray would wait without a word."
+        )
+
+
+def _correction(config: DictConfig) -> Iterator[str]:
+    saar = config.actor_rollout_ref.rollout.custom.saar
+    if saar.enable and OmegaConf.select(config, "algorithm.rollout_correction.bypass_mode"):
+        yield (
+            "algorithm.rollout_correction.bypass_mode=true cannot be combined with rollback: it would take the "
+            "log-probs of spliced tokens from the context with the error in it. Leave it false."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch.distributed
@@ -21,8 +22,11 @@ class CpuTrainingWorker(TrainingWorker):
     """
 
     def __init__(self, config: Any):
-        if get_device_name() == "cpu" and not torch.distributed.is_initialized():
-            initialize_global_process_group_ray(timeout_second=None, backend="cpu:gloo")
+        if get_device_name() == "cpu":
+            if not torch.distributed.is_initialized():
+                initialize_global_process_group_ray(timeout_second=None, backend="cpu:gloo")
+            # Ray starts its workers with one thread. Nothing else computes while the actor does.
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // torch.distributed.get_world_size()))
         super().__init__(config)
 
 

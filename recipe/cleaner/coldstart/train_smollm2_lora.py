@@ -2,7 +2,8 @@
 
     python -m recipe.cleaner.coldstart.train_smollm2_lora --out runs/coldstart/smollm2-lora
 
-Computes in bf16 where the CPU has bf16 instructions, else in float32, which is then ten times faster. Only the adapter and the tokenizer are saved; veRL loads the adapter with
+Computes in bf16 where the CPU has bf16 instructions, else in float32, which is then ten times faster. Only the
+adapter (bf16) and the tokenizer are saved; veRL loads the adapter with
 `model.lora_adapter_path` together with a `lora_rank` above 0.
 """
 

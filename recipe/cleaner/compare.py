@@ -159,7 +159,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time; two suit two cores")
-    parser.add_argument("--tokens", type=int, default=120_000, help="generated tokens per run, discarded ones included")
+    parser.add_argument("--tokens", type=int, default=90_000, help="generated tokens per run, discarded ones included")
     args = parser.parse_args()
     jobs = [Job(arm, seed, args.tokens) for seed in range(args.seeds) for arm in ARMS]
     for number in (signal.SIGINT, signal.SIGTERM):

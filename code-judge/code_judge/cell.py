@@ -24,6 +24,7 @@ def _run_cell():
     try:
         with open("main.py", "rb") as file:
             tree = compile(file.read(), "main.py", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+        assert isinstance(tree, ast.Module)
         tail = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
         body = compile(tree, "main.py", "exec", dont_inherit=True)
         known = 0

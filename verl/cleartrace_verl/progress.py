@@ -70,7 +70,8 @@ class Progress:
 
     def _say(self, text: str) -> None:
         seconds = int(time.monotonic() - self._started)
-        self._console.print(f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]  {text}", highlight=False, soft_wrap=True)
+        clock = f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]"
+        self._console.print(f"{clock}  {text}", highlight=False, soft_wrap=True)
 
 
 def describe(step: int, total: int, data: dict[str, float]) -> list[str]:

@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(config, console)
     except KeyboardInterrupt:
-        console.print("Interrupted. Everything this run started has been stopped; the same command resumes it.")
+        message = "Interrupted. Everything this run started has been stopped; the same command resumes it."
+        console.print(message, soft_wrap=True)
         return EXIT_INTERRUPTED
 
 

@@ -236,6 +236,22 @@ def test_too_few_logical_cpus_are_named_before_ray_waits_for_them():
     assert "num_cpus=4 is too small: 5 logical CPUs" in problem
 
 
+def test_a_missing_adapter_is_named(tmp_path: Path):
+    path = str(tmp_path / "adapter")
+    (problem,) = preflight.problems(config(actor_rollout_ref__model__lora_adapter_path=path))
+    assert f"No LoRA adapter at {path}" in problem
+
+
+def test_a_step_smaller_than_a_forward_batch_is_refused():
+    (problem,) = preflight.problems(config(data__train_batch_size=1, actor_rollout_ref__rollout__n=8))
+    assert "8 rollouts per training rank" in problem and "log_prob_micro_batch_size_per_gpu=32" in problem
+
+
+def test_spliced_tokens_and_bypassed_log_probs_do_not_mix():
+    (problem,) = preflight.problems(config(algorithm__rollout_correction__bypass_mode=True))
+    assert "bypass_mode=true cannot be combined with rollback" in problem
+
+
 def test_a_judge_that_does_not_answer_is_named():
     (problem,) = preflight.problems(config(cleartrace__judge__url="http://127.0.0.1:9"))
     assert "http://127.0.0.1:9" in problem and "code-judge serve" in problem

@@ -22,6 +22,7 @@ def problems(config: DictConfig) -> list[str]:
         *_judge(config),
         *_ray(config),
         *_correction(config),
+        *_batches(config),
     ]
 
 
@@ -34,6 +35,12 @@ def _model(config: DictConfig) -> Iterator[str]:
     local = path.startswith((".", "/", "~")) or Path(path).parts[0] in ("dataset", "runs")
     if local and not (Path(path).expanduser() / "config.json").exists():
         yield f"No model at {path}: set actor_rollout_ref.model.path to a folder with a config.json."
+    adapter = config.actor_rollout_ref.model.get("lora_adapter_path")
+    if adapter and not (Path(adapter).expanduser() / "adapter_config.json").exists():
+        yield (
+            f"No LoRA adapter at {adapter}: train one as docs/results.md says, and set "
+            "actor_rollout_ref.model.lora_adapter_path to its folder."
+        )
 
 
 def _data(config: DictConfig) -> Iterator[str]:
@@ -92,4 +99,15 @@ def _correction(config: DictConfig) -> Iterator[str]:
         yield (
             "algorithm.rollout_correction.bypass_mode=true cannot be combined with rollback: it would take the "
             "log-probs of spliced tokens from the context with the error in it. Leave it false."
+        )
+
+
+def _batches(config: DictConfig) -> Iterator[str]:
+    rollout = config.actor_rollout_ref.rollout
+    forward = rollout.log_prob_micro_batch_size_per_gpu
+    rows = config.data.train_batch_size * rollout.n // (config.trainer.n_gpus_per_node * config.trainer.nnodes)
+    if forward and not rollout.log_prob_use_dynamic_bsz and rows < forward:
+        yield (
+            f"A step has {rows} rollouts per training rank, fewer than "
+            f"actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu={forward}: lower that to {rows} or less."
         )

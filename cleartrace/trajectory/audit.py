@@ -6,7 +6,7 @@ observed at the engine and compares them with the final segments, token by token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -180,19 +180,22 @@ def _check_sampled(requests: Sequence[EngineRequest], segments: Sequence[Segment
     for i, segment in enumerate(segments):
         if not segment.sampled:
             continue
-        source = _find_source(requests, segment)
-        if source is None:
+        sources = list(_sources(requests, segment))
+        if not sources:
             message = f"segment {i} ({segment.kind.value}) was not sampled by any request in the context it claims"
             violations.append(Violation(ViolationKind.NOT_SAMPLED, message, i))
-            continue
-        request, start = source
-        if request.logprobs is not None and segment.logprobs != request.logprobs[start : start + len(segment)]:
+        elif not any(logprobs is None or logprobs == segment.logprobs for logprobs in sources):
             message = f"log-probs of segment {i} are not those the engine reported"
             violations.append(Violation(ViolationKind.LOGPROBS, message, i))
     return violations
 
 
-def _find_source(requests: Sequence[EngineRequest], segment: Segment) -> tuple[EngineRequest, int] | None:
+def _sources(requests: Sequence[EngineRequest], segment: Segment) -> Iterator[tuple[float, ...] | None]:
+    """Log-probs (None: not observed) of each request that sampled the segment's tokens in its context.
+
+    There may be several: two attempts at one turn can sample the same tokens, and batching makes their log-probs
+    differ in the last bits.
+    """
     n = len(segment)
     for request in requests:
         sampled = request.sampled_ids
@@ -200,8 +203,7 @@ def _find_source(requests: Sequence[EngineRequest], segment: Segment) -> tuple[E
             if start < 0 or sampled[start : start + n] != segment.token_ids:
                 continue
             if context_hash(request.prompt_ids + sampled[:start]) == segment.provenance.context_hash:
-                return request, start
-    return None
+                yield None if request.logprobs is None else request.logprobs[start : start + n]
 
 
 def _first_difference(found: Sequence | None, expected: Sequence | None) -> int | None:

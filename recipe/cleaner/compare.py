@@ -72,6 +72,7 @@ def command(job: Job) -> list[str]:
         f"cleartrace.token_budget={job.tokens}",
         "cleartrace.tasks.held_out_with_rollback=true",
         "trainer.total_training_steps=1000",
+        "trainer.test_freq=6",
         f"actor_rollout_ref.rollout.multi_turn.enable_tool_rollback={ARMS[job.arm]}",
     ]
 
@@ -159,7 +160,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time; two suit two cores")
-    parser.add_argument("--tokens", type=int, default=90_000, help="generated tokens per run, discarded ones included")
+    parser.add_argument("--tokens", type=int, default=60_000, help="generated tokens per run, discarded ones included")
     args = parser.parse_args()
     jobs = [Job(arm, seed, args.tokens) for seed in range(args.seeds) for arm in ARMS]
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # GRPO against CLEANER under one budget of generated tokens, over seeds; resumable run by run.
-#   bash recipe/cleaner/compare.sh [--seeds 5] [--jobs 2] [--tokens 90000]
+#   bash recipe/cleaner/compare.sh [--seeds 5] [--jobs 2] [--tokens 60000]
 # A run whose CSV stands in docs/results/cleaner/ is not made again. Delete the CSV to repeat it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cleartrace_verl import preflight
-from cleartrace_verl.progress import Tail, describe
+from cleartrace_verl.progress import Tail, describe, steps_left
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
 from cleartrace_verl.step_rules import isolated_uids, last_step
 from cleartrace_verl.validation import arm_metrics
@@ -168,6 +168,14 @@ def test_both_arms_of_a_validation_are_shown():
 
 def test_a_row_without_news_gives_no_line():
     assert describe(1, 2, {"timing_s/gen": 3.0, "x": math.nan}) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "total", "generated", "budget", "left"),
+    [(3, 10, 900, None, 7), (3, 10, 900, 1500, 2), (3, 10, 900, 1501, 3), (3, 4, 900, 9000, 1), (3, 10, 900, 800, 0)],
+)
+def test_a_token_budget_shortens_the_time_left(step, total, generated, budget, left):
+    assert steps_left(step, total, generated, budget) == left
 
 
 def test_tail_gives_complete_new_lines_only(tmp_path: Path):

@@ -120,18 +120,14 @@ class SaarAgentLoop(ToolAgentLoop):
             prompt_tokens=context_tokens,
         )
 
-    async def _sample(
-        self, talk: Conversation, context: Sequence[int], position: int, attempt: int
-    ) -> Sampled | None:
+    async def _sample(self, talk: Conversation, context: Sequence[int], position: int, attempt: int) -> Sampled | None:
         """One assistant turn after `context`; None when there is no room for it or the engine was stopped."""
         budget = self._budget(len(context), talk.response_tokens)
         if budget <= 0:
             return None
         params = {**self.sampling_params, "max_tokens": budget}
         if self.tool_parser.stop_token_ids:
-            params["stop_token_ids"] = sorted(
-                {*(params.get("stop_token_ids") or []), *self.tool_parser.stop_token_ids}
-            )
+            params["stop_token_ids"] = sorted({*(params.get("stop_token_ids") or []), *self.tool_parser.stop_token_ids})
         started = time.perf_counter()
         output = await self.server_manager.generate(
             request_id=self.request_id, prompt_ids=list(context), sampling_params=params
@@ -212,9 +208,7 @@ class SaarAgentLoop(ToolAgentLoop):
             errors[turn.attempt] = self._answer(talk, turn, messages[turn.attempt], results)
             used = talk.response_tokens + len(turn.token_ids)
             context_tokens = len(clean) + len(turn.token_ids) + len(errors[turn.attempt])
-            state, decision = machine.on_executed(
-                state, turn, results, Limits(self._budget(context_tokens, used))
-            )
+            state, decision = machine.on_executed(state, turn, results, Limits(self._budget(context_tokens, used)))
             if not isinstance(decision, Regenerate):
                 break
             context = clean + self._feedback(decision.attempts, errors)

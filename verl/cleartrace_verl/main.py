@@ -99,7 +99,8 @@ def run(config: DictConfig, console: Console) -> int:
     _prepare(config, run_dir)
     started = time.monotonic()
     failure: BaseException | None = None
-    with _judge(config, run_dir), Progress(run_dir, console), _output_to(run_dir / "train.log", config):
+    progress = Progress(run_dir, console, config.cleartrace.token_budget)
+    with _judge(config, run_dir), progress, _output_to(run_dir / "train.log", config):
         try:
             _train(config)
         except Exception as error:  # anything in the cluster; the log has the whole story

@@ -71,7 +71,7 @@ class CpuDeviceModule(ModuleType):
         torch.set_rng_state(state)
 
     def get_device_name(self, device: Any = None) -> str:
-        """"cpu": veRL's FLOPs counter then reports no utilisation instead of a wrong one."""
+        """ "cpu": veRL's FLOPs counter then reports no utilisation instead of a wrong one."""
         del device
         return "cpu"
 

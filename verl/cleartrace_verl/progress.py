@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from pathlib import Path
@@ -36,8 +37,9 @@ class Tail:
 class Progress:
     """A line per event while the `with` block runs."""
 
-    def __init__(self, run_dir: Path, console: Console):
+    def __init__(self, run_dir: Path, console: Console, token_budget: int | None = None):
         self._console = console
+        self._token_budget = token_budget
         self._metrics = Tail(run_dir / "metrics.jsonl")
         self._events = Tail(run_dir / "events.jsonl")
         self._total = 0
@@ -65,7 +67,7 @@ class Progress:
             if event["event"] == "validate":
                 self._say(f"solving held-out tasks at step {event['step']}")
         for row in self._metrics.read():
-            for line in describe(row["step"], self._total, row["data"]):
+            for line in describe(row["step"], self._total, row["data"], self._token_budget):
                 self._say(line)
 
     def _say(self, text: str) -> None:
@@ -74,14 +76,23 @@ class Progress:
         self._console.print(f"{clock}  {text}", highlight=False, soft_wrap=True)
 
 
-def describe(step: int, total: int, data: dict[str, float]) -> list[str]:
+def steps_left(step: int, total: int, generated: float, token_budget: int | None) -> int:
+    """Steps until `total`, or until the budget at the mean number of tokens per step so far, whichever comes first."""
+    left = max(total - step, 0)
+    if token_budget is None or not generated:
+        return left
+    return min(left, math.ceil(max(token_budget - generated, 0) * step / generated))
+
+
+def describe(step: int, total: int, data: dict[str, float], token_budget: int | None = None) -> list[str]:
     """Terminal lines for one row of metrics."""
     lines = []
     if (solved := data.get("cleartrace/train/acc")) is not None:
         seconds = data.get("timing_s/step", 0.0)
-        left = int(seconds * max(total - step, 0))
+        remaining = steps_left(step, total, data.get("cleartrace/generated_tokens_cum", 0), token_budget)
+        left = int(seconds * remaining)
         parts = [
-            f"step {step:3d}/{total}",
+            f"step {step:3d}/{step + remaining}",
             f"solved {solved:5.1%}",
             f"failed calls {data.get('tool_calls/failures_per_trajectory', 0.0):.2f} per trajectory",
             f"repaired {data.get('rollback/global_recovered', 0):.0f}",

@@ -58,9 +58,7 @@ class CleartraceTrainer(PPOTrainerSync):
         if get_device_name() == "cpu":
             from cleartrace_verl.workers import CpuActorRolloutRefWorker
 
-            self.role_worker_mapping = {
-                role: ray.remote(CpuActorRolloutRefWorker) for role in self.role_worker_mapping
-            }
+            self.role_worker_mapping = {role: ray.remote(CpuActorRolloutRefWorker) for role in self.role_worker_mapping}
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()

@@ -11,8 +11,11 @@ from verl.utils.distributed import initialize_global_process_group_ray
 from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
+from cleartrace_verl import packed_attention
+
 # FSDP2 runs on gloo; veRL lists it for "cuda" and "npu" only.
 EngineRegistry.register(model_type="language_model", backend=["fsdp2"], device="cpu")(FSDPEngineWithLMHead)
+packed_attention.register()
 
 
 class CpuTrainingWorker(TrainingWorker):

@@ -29,6 +29,22 @@ class CallMarkers:
         """See `find_boundary`."""
         return find_boundary(token_ids, self.call, self.think_end)
 
+    def split(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """The calls in `token_ids`, each with its marker; nothing before the first, all up to the next.
+
+        Example:
+            >>> CallMarkers(call=((7,),)).split((1, 7, 2, 7, 3, 4))
+            [(7, 2), (7, 3, 4)]
+        """
+        ids = tuple(token_ids)
+        starts = []
+        at = self.find(ids)
+        while at is not None:
+            starts.append(at)
+            following = [_first(ids, marker, at + 1) for marker in self.call]
+            at = min((place for place in following if place is not None), default=None)
+        return [ids[start:end] for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)]
+
 
 def find_boundary(
     token_ids: Sequence[int], markers: Sequence[Sequence[int]], think_end: Sequence[Sequence[int]] = ()

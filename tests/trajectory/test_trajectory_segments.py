@@ -118,6 +118,16 @@ def test_logprobs_other_than_the_engines_are_detected():
     assert [v.kind for v in found] == [ViolationKind.LOGPROBS]
 
 
+def test_two_attempts_at_the_same_tokens_may_differ_in_their_logprobs():
+    """Batching changes the last bits, and either attempt may be the one that stays."""
+    prompt = context_segment(SegmentKind.PROMPT, [1])
+    where = Provenance(context_hash=context_hash([1]))
+    requests = [EngineRequest((1,), (2,), (-1.0,)), EngineRequest((1,), (2,), (-1.0000001,))]
+    for logprobs, wrong in ((requests[0].logprobs, False), (requests[1].logprobs, False), ((-2.0,), True)):
+        found = audit(requests, [prompt, Segment(SegmentKind.ASSISTANT_CALL, (2,), True, logprobs, where)])
+        assert (ViolationKind.LOGPROBS in {v.kind for v in found}) is wrong
+
+
 @pytest.mark.parametrize(
     ("kind", "ids", "loss", "logprobs"),
     [

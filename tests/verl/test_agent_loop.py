@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from cleartrace.purify.config import SaarConfig
 from cleartrace.tools.result import ToolResult, ToolStatus
 from tests.verl.rollouts import Rolled, call, config_with, failure, logprob, roll_out, roll_out_async, tokenizer
 
@@ -202,6 +203,37 @@ def test_a_surplus_call_is_answered_and_not_run():
     assert "Not executed: at most 1 tool call" in rolled.text
     assert rolled.text.count("<tool_response>") == 2
     assert rolled.counters["first_attempts"] == 1
+
+
+UNREADABLE = '<tool_call>\n{"name": "code_interpreter", "arguments": {"code": "print(5)"\n</tool_call>'
+
+
+@pytest.mark.parametrize(("written", "statuses"), [("bad good", "format_error ok"), ("good bad", "ok format_error")])
+def test_an_unreadable_call_beside_a_good_one_is_answered_in_its_place(written, statuses):
+    """(D9)"""
+    turns = {"good": call("print(3)", ""), "bad": UNREADABLE}
+    turn = "\n".join(turns[name] for name in written.split())
+    config = config_with({"enable": False}, multi_turn={"max_parallel_calls": 2})
+    rolled = roll_out([turn, ANSWER], config=config)
+    assert [c.status for c in rolled.record.tool_calls] == statuses.split()
+    assert rolled.executed == ["print(3)"]
+    assert rolled.text.count("<tool_response>") == 2
+
+
+def test_a_marker_inside_a_program_opens_no_call():
+    program = "print('<tool_call>')"
+    rolled = roll_out([call(program), ANSWER])
+    assert rolled.executed == [program]
+    assert [c.status for c in rolled.record.tool_calls] == ["ok"]
+
+
+def test_the_hint_stands_behind_the_last_failure_and_not_behind_a_success():
+    config = config_with({"max_retries": 2}, multi_turn={"max_parallel_calls": 2})
+    turn = two_calls(BAD, "print(3)")
+    rolled = roll_out([turn, turn, turn, ANSWER], config=config)
+    hint = SaarConfig().hint(("NameError",) * 3)
+    assert hint is not None and rolled.text.count(hint.strip()) == 1
+    assert rolled.text.index("Tool call failure") < rolled.text.index(hint.strip()) < rolled.text.index("success")
 
 
 def test_the_errors_of_all_calls_are_fed_back_in_order():

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from cleartrace.purify.config import SaarConfig
-from cleartrace_verl import known_keys
+from cleartrace_verl import known_keys, preflight
 from cleartrace_verl.compose import PUBLISHED_KEYS, ConfigError, compose, relocate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,6 +155,12 @@ def test_every_experiment_composes_at_every_scale(recipe, experiment):
         config = compose([f"experiment={experiment}", f"scale={scale}"], [recipe])
         assert config.trainer.experiment_name
         saar(config)
+
+
+@pytest.mark.parametrize(("recipe", "experiment"), EXPERIMENTS, ids=[f"{r.name}-{e}" for r, e in EXPERIMENTS])
+def test_the_batches_of_every_experiment_come_out_even(recipe, experiment):
+    found = preflight.problems(compose([f"experiment={experiment}"], [recipe]))
+    assert [problem for problem in found if "does not divide" in problem] == []
 
 
 def test_there_are_experiments_to_compose():

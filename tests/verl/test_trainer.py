@@ -250,9 +250,16 @@ def test_a_missing_adapter_is_named(tmp_path: Path):
     assert f"No LoRA adapter at {path}" in problem
 
 
-def test_a_step_smaller_than_a_forward_batch_is_refused():
-    (problem,) = preflight.problems(config(data__train_batch_size=1, actor_rollout_ref__rollout__n=8))
-    assert "8 rollouts per training rank" in problem and "log_prob_micro_batch_size_per_gpu=32" in problem
+def test_micro_batches_must_divide_what_they_cut():
+    found = preflight.problems(config(actor_rollout_ref__actor__ppo_mini_batch_size=2, data__train_batch_size=2))
+    assert len(found) == 2
+    assert "A mini-batch has 16 rollouts per training rank" in found[0]
+    assert "ppo_micro_batch_size_per_gpu=32 does not divide that" in found[0]
+    assert "A step has 16 rollouts" in found[1] and "log_prob_micro_batch_size_per_gpu=32" in found[1]
+
+
+def test_a_step_is_filled_up_to_whole_mini_batches():
+    assert preflight.problems(config(data__train_batch_size=20)) == []
 
 
 def test_spliced_tokens_and_bypassed_log_probs_do_not_mix():

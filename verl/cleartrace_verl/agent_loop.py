@@ -22,7 +22,6 @@ from cleartrace.purify.boundary import CallMarkers
 from cleartrace.purify.config import RetryContext, SaarConfig
 from cleartrace.purify.decision import Adopt, Attempt, GiveUp, Keep, Limits, Regenerate, token_budget
 from cleartrace.purify.turn import Turn, sampled_turn
-from cleartrace.tools.code_interpreter import format_error
 from cleartrace.tools.render import render
 from cleartrace.tools.result import ToolResult, ToolStatus
 from cleartrace.trajectory.audit import EngineRequest, audit, require_clean
@@ -30,7 +29,7 @@ from cleartrace.trajectory.flatten import flatten
 from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
 from cleartrace_verl.markers import call_markers
-from cleartrace_verl.tool_calls import execute_call, source_of
+from cleartrace_verl.tool_calls import execute_call, read_calls, source_of
 from cleartrace_verl.trajectory_log import RolloutLog
 
 NOT_EXECUTED = "Not executed: at most {limit} tool call(s) per turn are run. Send this call again in a later turn."
@@ -139,7 +138,7 @@ class SaarAgentLoop(ToolAgentLoop):
         logprobs = tuple(output.log_probs) if output.log_probs else None
         talk.generated_tokens += len(output.token_ids)
         talk.requests.append(EngineRequest(tuple(context), tuple(output.token_ids), logprobs))
-        return await self._parse(context, output.token_ids, logprobs, budget, position, attempt)
+        return await self._parse(context, output.token_ids, logprobs, position, attempt)
 
     @staticmethod
     def _note_engine(talk: Conversation, fields: dict[str, Any], preempted: int | None) -> None:
@@ -155,17 +154,16 @@ class SaarAgentLoop(ToolAgentLoop):
         context: Sequence[int],
         token_ids: Sequence[int],
         logprobs: tuple[float, ...] | None,
-        budget: int,
         position: int,
         attempt: int,
     ) -> Sampled:
         boundary = self.markers.find(token_ids)
-        content, calls = "", ()
+        content, calls, call_text = "", (), ""
         if boundary is not None:
-            content, found = await self.tool_parser.extract_tool_calls(list(token_ids[boundary:]))
-            calls = tuple(found)
-        call_text = "" if boundary is None else self.tokenizer.decode(token_ids[boundary:])
-        code = "\n".join(source_of(call) for call in calls) or call_text
+            part = token_ids[boundary:]
+            content, calls = await read_calls(self.tool_parser, self.markers, part, self.tokenizer.decode)
+            call_text = self.tokenizer.decode(part)
+        code = "\n".join(source_of(call) for call in calls)
         turn = sampled_turn(
             context,
             token_ids,
@@ -176,19 +174,15 @@ class SaarAgentLoop(ToolAgentLoop):
             code=code,
             call_text=call_text,
         )
-        return Sampled(turn, calls, content, hit_length=len(token_ids) >= budget)
+        return Sampled(turn, calls, content)
 
     async def _execute(self, sampled: Sampled, log: RolloutLog) -> tuple[ToolResult, ...]:
         """Results in call order; surplus calls are answered, not dropped (D11)."""
-        if not sampled.calls:
-            message = "The tool call could not be read: expected one JSON object with 'name' and 'arguments'."
-            results: tuple[ToolResult, ...] = (format_error(message),)
-        else:
-            run = sampled.calls[: self.max_parallel_calls]
-            surplus = len(sampled.calls) - len(run)
-            text = NOT_EXECUTED.format(limit=self.max_parallel_calls)
-            done = await asyncio.gather(*(execute_call(self.tools, call) for call in run))
-            results = (*done, *[ToolResult(ToolStatus.NOT_EXECUTED, stderr=text)] * surplus)
+        run = sampled.calls[: self.max_parallel_calls]
+        surplus = len(sampled.calls) - len(run)
+        text = NOT_EXECUTED.format(limit=self.max_parallel_calls)
+        done = await asyncio.gather(*(execute_call(self.tools, call) for call in run))
+        results = (*done, *[ToolResult(ToolStatus.NOT_EXECUTED, stderr=text)] * surplus)
         log.executed(sampled, results)
         return results
 
@@ -220,7 +214,7 @@ class SaarAgentLoop(ToolAgentLoop):
                 break
             assert again is not None
             talk.note_rewrite(decision.turn)
-            sampled = Sampled(decision.turn, again.calls, again.content, again.hit_length)
+            sampled = Sampled(decision.turn, again.calls, again.content)
         return state, self._settle(talk, decision, messages, errors)
 
     @staticmethod
@@ -244,7 +238,8 @@ class SaarAgentLoop(ToolAgentLoop):
     ) -> ToolMessages:
         texts = [render(result, self.max_tool_response_length) for result in results]
         if hint:
-            texts[-1] += hint
+            failed = [i for i, result in enumerate(results) if result.model_failed]
+            texts[failed[-1]] += hint
         return talk.render_tools([(turn, message)], texts, attempt=turn.attempt)
 
     def _settle(

@@ -16,6 +16,7 @@ from cleartrace.purify.turn import Turn
 from cleartrace.trajectory.audit import EngineRequest, Rewrite
 from cleartrace.trajectory.flatten import context_hash, flatten_ids
 from cleartrace.trajectory.segment import Segment, SegmentKind, context_segment
+from cleartrace_verl.tool_calls import UnreadableCall
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,16 @@ class Sampled:
     """A turn with the calls parsed from it and its text without them."""
 
     turn: Turn
-    calls: tuple[FunctionCall, ...]
+    calls: tuple[FunctionCall | UnreadableCall, ...]
     content: str
-    hit_length: bool = False
-    """True when the token budget ended the turn."""
 
     def message(self) -> dict[str, Any]:
         """The assistant message veRL's token builders see; its tokens are already in the segments."""
         message: dict[str, Any] = {"role": "assistant", "content": self.content}
-        if self.calls:
+        readable = [call for call in self.calls if isinstance(call, FunctionCall)]
+        if readable:
             message["tool_calls"] = [
-                {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in self.calls
+                {"type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in readable
             ]
         return message
 

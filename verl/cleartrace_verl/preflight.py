@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,11 +104,21 @@ def _correction(config: DictConfig) -> Iterator[str]:
 
 
 def _batches(config: DictConfig) -> Iterator[str]:
-    rollout = config.actor_rollout_ref.rollout
-    forward = rollout.log_prob_micro_batch_size_per_gpu
-    rows = config.data.train_batch_size * rollout.n // (config.trainer.n_gpus_per_node * config.trainer.nnodes)
-    if forward and not rollout.log_prob_use_dynamic_bsz and rows < forward:
+    """veRL fills a step up to whole mini-batches, and cuts both into micro-batches without a remainder."""
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+    ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes // (actor.ulysses_sequence_parallel_size or 1)
+    mini = actor.ppo_mini_batch_size * rollout.n
+    step = math.ceil(config.data.train_batch_size * rollout.n / mini) * mini
+    if not actor.use_dynamic_bsz:
+        yield from _divides(config, "actor.ppo_micro_batch_size_per_gpu", "mini-batch", mini // ranks)
+    if not rollout.log_prob_use_dynamic_bsz:
+        yield from _divides(config, "rollout.log_prob_micro_batch_size_per_gpu", "step", step // ranks)
+
+
+def _divides(config: DictConfig, key: str, what: str, rows: int) -> Iterator[str]:
+    micro = OmegaConf.select(config.actor_rollout_ref, key)
+    if micro and rows % micro:
         yield (
-            f"A step has {rows} rollouts per training rank, fewer than "
-            f"actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu={forward}: lower that to {rows} or less."
+            f"A {what} has {rows} rollouts per training rank, and actor_rollout_ref.{key}={micro} does not divide "
+            "that: choose a value that does."
         )

@@ -44,13 +44,12 @@ class RolloutLog:
 
     def executed(self, sampled: Sampled, results: Sequence[ToolResult]) -> None:
         """Note one turn's executions; whether they stay is known at the end."""
-        sources = [source_of(call) for call in sampled.calls] or [sampled.turn.code]
-        for source, result in zip(sources, results, strict=True):
+        for call, result in zip(sampled.calls, results, strict=True):
             self._calls.append(
                 ToolCallRecord(
                     position=sampled.turn.position,
                     attempt=sampled.turn.attempt,
-                    code=source,
+                    code=source_of(call),
                     status=result.status.value,
                     error_class=result.error_class,
                     text=render(result),

@@ -15,9 +15,12 @@ _SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(\{[^{}]*\})|(\{[^
 _SHORT_ROOT = re.compile(r"\\sqrt\s*([0-9A-Za-z])")
 _PLAIN_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*(?:\(([^()]*)\)|\{([^{}]*)\})")
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm)\s*\{([^{}]*)\}")
-_SPACING = re.compile(r"\\[,;:!> ]|\\(?:left|right|displaystyle|quad|qquad|big|Big)(?![A-Za-z])|~|\s+")
+_MIXED_NUMBER = re.compile(r"^([+-]?\d+)\s+(\d+)/(\d+)$")
+_GROUPS_OF_DIGITS = re.compile(r"^[+-]?\d{1,3}(?:\\[,;:!> ]\d{3})+$")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)(?:\\[,;:!> ]|~|\s)+(?=\d)")
+_SPACING = re.compile(r"\\[,;:!> ]|\\(?:left|right|displaystyle|quad|qquad|big|Big)(?![A-Za-z])|~|(?<!\d)\s+|\s+(?!\d)")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree(?![A-Za-z])|°")
-_ASSIGNMENT = re.compile(r"^[A-Za-z](?:_\{?\w+\}?)?=(?=[^=]+$)")
+_ASSIGNMENT = re.compile(r"^([A-Za-z](?:_\{?\w+\}?)?)=(?=[^=]+$)")
 
 _MAX_EXACT_DIGITS = 400
 
@@ -77,14 +80,23 @@ def _expand_fraction(match: re.Match[str]) -> str:
     return rf"\frac{{{numerator.strip('{}')}}}{{{denominator.strip('{}')}}}"
 
 
+def assigned_name(answer: str) -> str | None:
+    """`x` of `x = 5`; None for an answer without a name."""
+    match = _ASSIGNMENT.match(_SPACING.sub("", answer.strip().strip("$")))
+    return match.group(1) if match else None
+
+
 def normalize(answer: str) -> str:
     """One spelling for the usual variants of one answer: spacing, `$`, text commands, fractions, numbers, choices.
 
     Units that answer keys leave out (degrees, dollars, a final per cent sign) go, so 25% reads as 25, not as 1/4.
-    The result is still LaTeX, fit for a symbolic comparison.
+    A space between digits stays: 1 2 is not 12, and 3 1/2 is not 31/2. The result is still LaTeX, fit for a
+    symbolic comparison.
     """
     text = answer.strip().strip("$").strip()
     text = _TEXT.sub(r"\1", text)
+    text = _MIXED_NUMBER.sub(r"\1\\frac{\2}{\3}", text)
+    text = _BETWEEN_DIGITS.sub("" if _GROUPS_OF_DIGITS.match(text) else " ", text)
     text = _SPACING.sub("", text)
     text = text.replace(r"\$", "").replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac")
     text = text.replace("−", "-").removesuffix("%").removesuffix("\\")

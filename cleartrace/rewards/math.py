@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from cleartrace.rewards.answer import canonical_number, final_part, last_boxed, normalize
+from cleartrace.rewards.answer import assigned_name, canonical_number, final_part, last_boxed, normalize
 from cleartrace.rewards.verify import Verdict, Verifier, shared_verifier
 
 STRICT_CUT = 300
@@ -59,8 +59,8 @@ def extract(response: str, mode: MathMode) -> str | None:
 
 def _settled(gold: str, answer: str) -> bool:
     """True when two unequal answers need no algebra, or when algebra would mislead: math-verify compares a blank
-    answer as "nothing" and letters without their case."""
-    if not answer or (len(gold) == 1 and len(answer) == 1):
+    answer as "nothing", letters without their case, and reads digits over a space between them."""
+    if not answer or (len(gold) == 1 and len(answer) == 1) or " " in gold or " " in answer:
         return True
     return canonical_number(gold) is not None and canonical_number(answer) is not None
 
@@ -73,6 +73,9 @@ def compare(gold: str, answer: str, mode: MathMode, verifier: Verifier | None = 
     """
     if mode is MathMode.STRICT:
         return Verdict(answer == gold)
+    names = {assigned_name(gold), assigned_name(answer)} - {None}
+    if len(names) > 1:
+        return Verdict(False)
     gold_text, answer_text = normalize(gold), normalize(answer)
     if gold_text == answer_text:
         return Verdict(True)

@@ -10,6 +10,9 @@ from cleartrace.rewards.math import MathMode, ScoreScale, compare, extract, grad
 from cleartrace.rewards.verify import MAX_CHARS, Verifier, VerifierUnavailable
 
 EQUIVALENT = [
+    ("7/2", "3 1/2"),
+    ("1234", r"1\,234"),
+    ("x=5", "x = 5"),
     ("72", "72.0"),
     ("1234", "1,234"),
     ("1234567", r"1{,}234{,}567"),
@@ -38,6 +41,10 @@ DIFFERENT = [
     ("72", "-72"),
     ("1234", "1,235"),
     ("12", "1,2"),
+    ("12", "1 2"),
+    ("12", r"1\ 2"),
+    ("31/2", "3 1/2"),
+    ("x=5", "y=5"),
     (r"\frac{1}{2}", r"\frac{2}{1}"),
     (r"\frac{1}{2}", "0.51"),
     (r"\sqrt{2}", "2"),

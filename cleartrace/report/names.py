@@ -12,6 +12,7 @@ TRIGGERED = "rollback/global_triggered"
 RECOVERED = "rollback/global_recovered"
 GENERATED = "rollback/generated_tokens"
 GENERATED_CUM = "cleartrace/generated_tokens_cum"
+LOST = ("cleartrace/lost_trajectories", "cleartrace/val/lost_trajectories")
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,10 @@ def summarise(run: Run) -> Summary:
         notes.append(
             f"{masked} of {len(run.records)} trajectories were lost to infrastructure failures; no rate counts them."
         )
+    if lost := sum(value for metric in names.LOST for _, value in series_of(run, metric)):
+        notes.append(
+            f"{lost:.0f} rollouts raised an exception and were left out by veRL; train.log has their tracebacks."
+        )
     return Summary(
         method=lookup(run.config, names.METHOD),
         arm=lookup(run.config, names.ARM) or _arm_of(run.records),
@@ -154,9 +158,10 @@ def _totals(run: Run) -> dict[str, tuple[str, str]]:
         share = f"{recovered / triggered:.0%} of {triggered:,} rolled back" if triggered else "no call was rolled back"
         totals["Repairs"] = (f"{recovered:,}", share)
     if (tokens := _generated_tokens(run)) is not None:
-        discarded = sum(r.discarded_tokens for r in run.records)
-        shown = sum(r.generated_tokens for r in run.records)
-        remark = f"{discarded / shown:.1%} discarded by rollbacks (of logged rows)" if shown else "all sampled"
+        # `tokens` are those of training, so the share is too: held-out rollouts roll back in one arm only.
+        train = [r for r in run.records if r.split == "train"]
+        discarded, shown = sum(r.discarded_tokens for r in train), sum(r.generated_tokens for r in train)
+        remark = f"{discarded / shown:.1%} discarded by rollbacks" if shown else "all sampled"
         totals["Generated tokens"] = (f"{tokens:,}", remark)
     if times := series_of(run, names.STEP_TIME):
         totals["Wall time"] = (format_seconds(sum(t for _, t in times)), f"sum over {len(times):,} steps")

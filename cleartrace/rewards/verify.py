@@ -52,9 +52,18 @@ class Verifier:
         self._buffer = b""
 
     def compare(self, gold: str, answer: str) -> Verdict:
-        """Errors: `VerifierUnavailable` when the worker cannot start, died of a foreign cause or does not answer."""
+        """Compare with a limit. A worker that fails is replaced once.
+
+        Errors: `VerifierUnavailable` when two workers could not start, died of a foreign cause or did not answer.
+        """
         if max(len(gold), len(answer)) > MAX_CHARS:
             return Verdict(False, "too_long")
+        try:
+            return self._ask(gold, answer)
+        except VerifierUnavailable:
+            return self._ask(gold, answer)
+
+    def _ask(self, gold: str, answer: str) -> Verdict:
         if self._owner != os.getpid():
             # After a fork the pipe belongs to the parent process, and its lock may be held there for ever.
             self._reset()

@@ -28,18 +28,34 @@ def test_means_bands_and_paired_difference(tmp_path: Path) -> None:
     write_csv(tmp_path)
     (panel,) = compare(read_measurements(tmp_path))
     plain, saar = panel.chart.series
-    assert plain.x == (1050.0, 2050.0) and plain.y == pytest.approx((0.25, 0.45)) and panel.chart.percent
+    # At 1100 tokens seed 0 is a tenth of its way from 0.2 to 0.4; at 2000 seed 1 lacks a tenth of its own.
+    assert plain.x == (1100.0, 2000.0) and plain.y == pytest.approx((0.26, 0.44)) and panel.chart.percent
     assert plain.band is not None
-    assert plain.band[0] == pytest.approx((0.25 - 12.706 * 0.05, 0.25 + 12.706 * 0.05), abs=1e-6)
+    assert plain.band[0] == pytest.approx((0.26 - 12.706 * 0.04, 0.26 + 12.706 * 0.04), abs=1e-6)
+    assert (panel.results[0].tokens_low, panel.results[0].tokens_high) == (2000.0, 2100.0)
     assert panel.results[0].difference is None
     assert panel.results[1].difference == pytest.approx((0.35, 0.35 - 12.706 * 0.05, 0.35 + 12.706 * 0.05), abs=1e-6)
     assert saar.label == "saar (2 seeds)"
 
 
-def test_steps_that_only_some_seeds_reached_are_not_averaged(tmp_path: Path) -> None:
-    write_csv(tmp_path, "saar-0,saar,0,2,3000,val,acc,1.0\n")
+def test_the_last_measurement_of_each_seed_counts_whatever_its_step(tmp_path: Path) -> None:
+    write_csv(tmp_path, "saar-0,saar,0,2,2150,val,acc,1.0\n")
     (panel,) = compare(read_measurements(tmp_path))
-    assert len(panel.chart.series[1].x) == 2 and panel.results[1].step == 1
+    assert panel.chart.series[1].x == (1100.0, 2000.0, 2100.0)
+    assert panel.results[1].mean == pytest.approx((1.0 + 0.9) / 2)
+
+
+def test_curves_end_where_the_first_seed_ends(tmp_path: Path) -> None:
+    write_csv(tmp_path, "saar-0,saar,0,2,9000,val,acc,1.0\n")
+    (panel,) = compare(read_measurements(tmp_path))
+    assert panel.chart.series[1].x[-1] == 2100.0
+
+
+def test_seeds_without_a_common_range_are_refused(tmp_path: Path) -> None:
+    rows = ["a-0,a,0,0,100,val,acc,0.5", "a-1,a,1,0,200,val,acc,0.5"]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(COLUMNS), *rows, ""]))
+    with pytest.raises(ReportError, match="no number of generated tokens in common"):
+        compare(read_measurements(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,21 @@ def test_totals_count_repairs_all_tokens_and_time() -> None:
         MetricRow(1, data | {"cleartrace/generated_tokens_cum": 500.0}),
         MetricRow(2, data | {"cleartrace/generated_tokens_cum": 900.0}),
     )
-    rows = (record(1, acc=True, split="train", generated_tokens=80, discarded_tokens=20),)
+    rows = (
+        record(1, acc=True, split="train", generated_tokens=80, discarded_tokens=20),
+        record(2, acc=True, generated_tokens=1000, discarded_tokens=0),
+    )
     totals = summarise(Run("r", {}, metrics, rows)).totals
     assert totals["Repairs"] == ("6", "75% of 8 rolled back")
-    assert totals["Generated tokens"] == ("900", "25.0% discarded by rollbacks (of logged rows)")
+    assert totals["Generated tokens"] == ("900", "25.0% discarded by rollbacks")
     assert totals["Wall time"] == ("1 min 00 s", "sum over 2 steps")
+
+
+def test_rollouts_that_verl_left_out_are_named() -> None:
+    metrics = (MetricRow(1, {"cleartrace/lost_trajectories": 2.0}), MetricRow(2, {"cleartrace/lost_trajectories": 0.0}))
+    (note,) = summarise(Run("r", {}, metrics, ())).notes
+    assert note.startswith("2 rollouts raised an exception")
+    assert summarise(Run("r", {}, metrics[1:], ())).notes == ()
 
 
 def test_settings_come_from_the_first_key_that_is_set() -> None:

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from cleartrace_verl import preflight
 from cleartrace_verl.progress import Tail, describe, steps_left
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
-from cleartrace_verl.step_rules import isolated_uids, last_step
+from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step
 from cleartrace_verl.validation import arm_metrics
 from tests.verl.rollouts import POLICY, config_with
 
@@ -116,6 +116,20 @@ def test_a_metric_that_is_no_number_is_refused(tmp_path: Path):
 
 def test_a_masked_rollout_leaves_its_group():
     assert isolated_uids(["a", "a", "b"], [False, True, False]) == ["a", "a-masked-1", "b"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "spoiled"),
+    [
+        ({"saar_masked": True, "reward_extra_info": {"ungraded": False}}, True),
+        ({"saar_masked": False, "reward_extra_info": {"ungraded": True}}, True),
+        ({"saar_masked": False, "reward_extra_info": {"ungraded": False}}, False),
+        ({}, False),
+    ],
+)
+def test_a_rollout_is_spoiled_by_its_tools_or_by_its_grader(fields, spoiled):
+    """(D7)"""
+    assert is_spoiled(fields) is spoiled
 
 
 def test_two_masked_rollouts_share_no_group():

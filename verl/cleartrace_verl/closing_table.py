@@ -19,7 +19,9 @@ def closing_table(run_dir: Path, seconds: float) -> Table:
     for change in summary.changes:
         table.add_row(change.label, _text(change.before), _text(change.after) if change.after else "")
     for label, (value, detail) in summary.totals.items():
-        table.add_row(label, detail, value)
+        table.add_row(label, "", f"{value} ({detail})")
+    for note in summary.notes:
+        table.add_row("Note", "", note)
     return table
 
 

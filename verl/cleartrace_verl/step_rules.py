@@ -1,8 +1,18 @@
-"""Two decisions of a training step, as pure functions."""
+"""Decisions of a training step, as pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def is_spoiled(fields: Mapping[str, Any]) -> bool:
+    """True when infrastructure failed in the rollout or in its grading, so that its score says nothing.
+
+    Args:
+        fields: `extra_fields` of the rollout.
+    """
+    return bool(fields.get("saar_masked") or (fields.get("reward_extra_info") or {}).get("ungraded"))
 
 
 def isolated_uids(uids: Sequence[str], masked: Sequence[bool]) -> list[str]:

@@ -14,7 +14,6 @@ from cleartrace.purify.boundary import CallMarkers
 from cleartrace.tools.code_interpreter import format_error
 from cleartrace.tools.result import ToolResult, ToolStatus
 
-
 UNREADABLE = "The tool call could not be read: expected one JSON object with 'name' and 'arguments'."
 
 

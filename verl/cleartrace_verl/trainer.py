@@ -20,7 +20,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.metrics import aggregate
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
-from cleartrace_verl.step_rules import isolated_uids, last_step
+from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step
 from cleartrace_verl.validation import arm_metrics
 
 STATE_FILE = "cleartrace.json"
@@ -95,10 +95,13 @@ class CleartraceTrainer(PPOTrainerSync):
         generated = sum(int(fields["saar"]["generated_tokens"]) for fields in rows)
         self._generated_tokens += generated
         metrics.update(aggregate([TrajectoryCounters(**fields["saar"]) for fields in rows]))
-        graded = [fields["reward_extra_info"] for fields in rows if not fields["saar_masked"]]
+        graded = [fields["reward_extra_info"] for fields in rows if not is_spoiled(fields)]
         if graded:
             metrics["cleartrace/train/acc"] = float(np.mean([bool(g["acc"]) for g in graded]))
-        metrics["cleartrace/masked_trajectories"] = sum(bool(fields["saar_masked"]) for fields in rows)
+        metrics["cleartrace/masked_trajectories"] = len(rows) - len(graded)
+        # veRL logs a rollout that raised, and trains on the others.
+        asked = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
+        metrics["cleartrace/lost_trajectories"] = max(asked - len(rows), 0)
         metrics["cleartrace/generated_tokens_cum"] = self._generated_tokens
         self._stop_at_budget(generated)
         return batch
@@ -127,12 +130,15 @@ class CleartraceTrainer(PPOTrainerSync):
 
     @staticmethod
     def _isolate_masked(batch: KVBatchMeta) -> None:
-        """Take masked rollouts out of the groups whose baseline they would spoil."""
+        """Take spoiled rollouts out of the groups whose baseline they would spoil.
+
+        Masked ones have no tokens in the loss. Ungraded ones score 0 in a group of their own: their advantage is 0.
+        """
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=str(batch.partition_id), select_fields=["uid", "extra_fields"]
         )
         uids, fields = _column(data, "uid"), _column(data, "extra_fields")
-        alone = [bool(f.get("saar_masked")) for f in fields]
+        alone = [is_spoiled(f) for f in fields]
         if not any(alone):
             return
         fresh = isolated_uids(uids, alone)
@@ -147,8 +153,10 @@ class CleartraceTrainer(PPOTrainerSync):
         )
 
     def _record(self, split: str, record: str, graded: dict[str, Any]) -> dict[str, Any]:
+        trajectory = json.loads(record)
         return {
-            **json.loads(record),
+            **trajectory,
+            "masked": trajectory["masked"] or bool(graded["ungraded"]),
             "run": self.config.trainer.experiment_name,
             "step": self.global_steps,
             "split": split,
@@ -174,5 +182,7 @@ class CleartraceTrainer(PPOTrainerSync):
         self._trajectories.append(rows)
         metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, **kwargs)
         own = arm_metrics(rows)
+        asked = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
+        own["cleartrace/val/lost_trajectories"] = max(asked - len(rows), 0)
         own["cleartrace/generated_tokens_cum"] = self._generated_tokens
         return {**metrics, **own}

@@ -24,6 +24,7 @@ def problems(config: DictConfig) -> list[str]:
         *_ray(config),
         *_correction(config),
         *_batches(config),
+        *_reward(config),
     ]
 
 
@@ -101,6 +102,21 @@ def _correction(config: DictConfig) -> Iterator[str]:
             "algorithm.rollout_correction.bypass_mode=true cannot be combined with rollback: it would take the "
             "log-probs of spliced tokens from the context with the error in it. Leave it false."
         )
+
+
+def _reward(config: DictConfig) -> Iterator[str]:
+    manager = config.reward.reward_manager
+    if manager.source == "register" and manager.name != "naive":
+        yield (
+            f"reward.reward_manager.name={manager.name} does not pass on what the agent loop recorded, and the held-out "
+            "trajectories would be lost. Leave the default; it reads reward_kwargs.overlong_buffer_cfg as dapo does."
+        )
+    options = config.reward.get("reward_kwargs") or {}
+    buffer = options.get("overlong_buffer_cfg") or {}
+    if buffer.get("enable") and (missing := [k for k in ("len", "penalty_factor") if buffer.get(k) is None]):
+        yield f"reward.reward_kwargs.overlong_buffer_cfg lacks {', '.join(missing)}."
+    if buffer.get("enable") and options.get("max_resp_len") is None:
+        yield "reward.reward_kwargs.max_resp_len is needed for the overlong penalty: set it to data.max_response_length."
 
 
 def _batches(config: DictConfig) -> Iterator[str]:

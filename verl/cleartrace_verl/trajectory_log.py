@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from cleartrace.data.rows import sample_id_of
 from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.decision import Repair
 from cleartrace.purify.turn import Turn
@@ -35,9 +36,12 @@ class RolloutLog:
 
     def __init__(self, row: dict[str, Any], *, decode: Callable[[list[int]], str]):
         info = row.get("extra_info") or {}
-        self.sample_id = str(info.get("sample_id") or row.get("uid") or row.get("index", ""))
+        self._question = str(info.get("question") or _last_user(row.get("raw_prompt", [])))
+        self._ground_truth = str((row.get("reward_model") or {}).get("ground_truth", ""))
+        source = str(row.get("data_source", ""))
+        # Never veRL's uid, which is drawn anew in every run: the rollback coin hangs on this (D17).
+        self.sample_id = str(info.get("sample_id") or sample_id_of(source, self._question, self._ground_truth))
         self._row = row
-        self._info = info
         self._decode = decode
         self._piece = lru_cache(maxsize=None)(lambda token: decode([token]))
         self._calls: list[ToolCallRecord] = []
@@ -96,8 +100,8 @@ class RolloutLog:
             sample_id=self.sample_id,
             rollout=int(self._row.get("session_id", 0)),
             data_source=str(self._row.get("data_source", "")),
-            question=str(self._info.get("question") or _last_user(self._row.get("raw_prompt", []))),
-            ground_truth=str((self._row.get("reward_model") or {}).get("ground_truth", "")),
+            question=self._question,
+            ground_truth=self._ground_truth,
             masked=masked,
             num_turns=num_turns,
             segments=[self._segment(s) for s in talk.segments],

@@ -36,8 +36,13 @@ def report(
 ) -> None:
     """Build report.html from a run's metrics and trajectories, and print its path."""
     from cleartrace.report import build_report
+    from cleartrace.report.load import ReportError
 
-    typer.echo(build_report(run_dir))
+    try:
+        typer.echo(build_report(run_dir))
+    except ReportError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
 
 
 @app.command()

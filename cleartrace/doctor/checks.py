@@ -56,11 +56,18 @@ def check_memory(facts: Facts) -> Check:
 
 
 def check_disk(facts: Facts) -> Check:
-    found = f"{gigabytes(facts.disk)} free"
-    if facts.disk >= DISK_WANTED:
-        return Check("disk", Status.OK, found)
-    status = Status.WARN if facts.disk >= DISK_LEAST else Status.FAIL
-    return Check("disk", status, found, "make room: checkpoints, trajectories and Ray's session folder go there")
+    return _space("disk", facts.disk, "make room: checkpoints and trajectories go there")
+
+
+def check_ray_disk(facts: Facts) -> Check:
+    return _space("disk for Ray", facts.ray_disk, "make room in /tmp, or set RAY_TMPDIR to a folder with room")
+
+
+def _space(name: str, free: int, mend: str) -> Check:
+    found = f"{gigabytes(free)} free"
+    if free >= DISK_WANTED:
+        return Check(name, Status.OK, found)
+    return Check(name, Status.WARN if free >= DISK_LEAST else Status.FAIL, found, mend)
 
 
 def check_shm(facts: Facts) -> Check:
@@ -134,6 +141,7 @@ def all_checks(facts: Facts) -> list[Check]:
         check_port(facts),
         check_memory(facts),
         check_disk(facts),
+        check_ray_disk(facts),
         check_shm(facts),
         check_cpus(facts),
         check_run_folder(facts),

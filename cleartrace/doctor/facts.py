@@ -58,6 +58,8 @@ class Facts:
     memory: int = 0
     disk: int = 0
     shm: int | None = None
+    ray_disk: int = 0
+    """Free where Ray keeps its session folder."""
     cpus: int = 0
     port: int | None = None
     """The port asked about; None when any free one will do."""

@@ -18,13 +18,27 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int:
-    """Bytes a new program can use: the kernel's estimate, or what a container's limit leaves if that is less."""
+    """Bytes a new program can use: the kernel's estimate, or what a container's limit leaves if that is less.
+
+    A container's use counts the file cache, of which the kernel gives the inactive part back when it is needed.
+    """
     found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.M)
     free = int(found.group(1)) * 1024 if found else 0
     limit, used = cgroup / "memory.max", cgroup / "memory.current"
     if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
-        free = min(free, max(int(text) - int(used.read_text()), 0))
+        cache = re.search(r"^inactive_file (\d+)$", _text(cgroup / "memory.stat"), re.M)
+        busy = int(used.read_text()) - (int(cache.group(1)) if cache else 0)
+        free = min(free, max(int(text) - busy, 0))
     return free
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def ray_folder() -> Path:
+    """Where Ray keeps its session, and its objects when /dev/shm is full."""
+    return Path(os.environ.get("RAY_TMPDIR") or "/tmp")
 
 
 def free_space(folder: Path) -> int | None:

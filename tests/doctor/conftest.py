@@ -15,6 +15,7 @@ GOOD = Facts(
     memory=8 * GB,
     disk=20 * GB,
     shm=2 * GB,
+    ray_disk=20 * GB,
     cpus=2,
     port_trial=Trial(True, "free ports can be had"),
     run_folder=Trial(True, "writable"),

@@ -30,6 +30,8 @@ BAD = [
     ("memory", Status.FAIL, {"memory": 2 * GB}),
     ("disk", Status.WARN, {"disk": 2 * GB}),
     ("disk", Status.FAIL, {"disk": GB // 2}),
+    ("disk for Ray", Status.WARN, {"ray_disk": 2 * GB}),
+    ("disk for Ray", Status.FAIL, {"ray_disk": GB // 2}),
     ("/dev/shm for Ray", Status.WARN, {"shm": 64 * 2**20}),
     ("/dev/shm for Ray", Status.WARN, {"shm": None}),
     ("CPUs", Status.WARN, {"cpus": 1}),

@@ -41,6 +41,8 @@ def test_a_container_limit_counts_as_memory(tmp_path):
     assert available_memory(meminfo, tmp_path) == 8000000 * 1024
     (tmp_path / "memory.max").write_text("5000\n")
     assert available_memory(meminfo, tmp_path) == 4000
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 600\nactive_file 100\n")
+    assert available_memory(meminfo, tmp_path) == 4600
 
 
 def test_no_such_folder_has_no_space(tmp_path):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from make_run import make_record, make_run
+from typer.testing import CliRunner
 
-from cleartrace.report.__main__ import main
+from cleartrace.cli import app
 from cleartrace.report.build import build_report
 from cleartrace.report.load import ReportError, load_run
 
@@ -46,13 +47,14 @@ def test_bad_lines_in_the_middle_are_named(run_dir: Path) -> None:
     assert "2 of 40 lines skipped: line 2 (question: Field required); line 3 (Invalid JSON" in run.notes[0]
 
 
-def test_an_unknown_schema_version_stops_with_advice(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_schema_version_stops_with_advice(run_dir: Path) -> None:
     path = run_dir / "trajectories.jsonl"
     path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":7', 1))
     with pytest.raises(ReportError, match=r"line 1: schema_version 7 is not known .* version 1"):
         load_run(run_dir)
-    assert main([str(run_dir)]) == 2
-    assert "schema_version 7" in capsys.readouterr().err
+    done = CliRunner().invoke(app, ["report", str(run_dir)])
+    assert done.exit_code == 2
+    assert "schema_version 7" in done.stderr
 
 
 def test_missing_files_give_a_partial_report_or_a_clear_error(run_dir: Path) -> None:
@@ -85,10 +87,17 @@ def test_a_resumed_run_counts_nothing_twice(run_dir: Path) -> None:
     assert row.data["timing_s/step"] == 99.0 and "critic/score/mean" in row.data and "loss" not in row.data
 
 
-def test_the_command_prints_the_path(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(run_dir)]) == 0
-    assert capsys.readouterr().out.strip() == str(run_dir / "report.html")
+def test_the_command_prints_the_path(run_dir: Path) -> None:
+    done = CliRunner().invoke(app, ["report", str(run_dir)])
+    assert done.exit_code == 0
+    assert done.stdout.strip() == str(run_dir / "report.html")
     assert not list(run_dir.glob("*.part"))
+
+
+def test_an_empty_folder_gives_an_error_and_no_traceback(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
 
 
 def test_generated_records_are_valid_rows() -> None:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from tensordict import TensorDict
-from verl import DataProto
 from verl.trainer.ppo.reward import load_reward_manager
 
 from cleartrace_verl import preflight
 from tests.verl.rollouts import config_with, tokenizer
+from verl import DataProto
 
 OVERLONG = {"overlong_buffer_cfg": {"enable": True, "len": 20, "penalty_factor": 0.5}, "max_resp_len": 40}
 ANSWER = "Answer: \\boxed{3}"

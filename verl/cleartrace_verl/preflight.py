@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 from omegaconf import DictConfig, OmegaConf
 
+from cleartrace.rewards.score import is_code_source
 from cleartrace_verl import plugin
 
 COLUMNS = ("prompt", "data_source", "reward_model")
@@ -65,6 +67,13 @@ def _file(key: str, path: Path) -> Iterator[str]:
     columns = pq.read_schema(path).names
     if missing := [name for name in COLUMNS if name not in columns]:
         yield f"data.{key}: {path} lacks the column(s) {', '.join(missing)}; it has {', '.join(columns)}."
+        return
+    sources = Counter(pq.read_table(path, columns=["data_source"])["data_source"].to_pylist())
+    if code := {name: n for name, n in sources.items() if is_code_source(str(name))}:
+        yield (
+            f"data.{key}: {sum(code.values())} of {sum(sources.values())} rows of {path} ask for programs "
+            f"(data_source {', '.join(code)}), which the reward cannot grade yet: leave these rows out of the file."
+        )
 
 
 def _judge(config: DictConfig) -> Iterator[str]:
@@ -108,7 +117,7 @@ def _reward(config: DictConfig) -> Iterator[str]:
     manager = config.reward.reward_manager
     if manager.source == "register" and manager.name != "naive":
         yield (
-            f"reward.reward_manager.name={manager.name} does not pass on what the agent loop recorded, and the held-out "
+            f"reward.reward_manager.name={manager.name} drops what the agent loop recorded, and the held-out "
             "trajectories would be lost. Leave the default; it reads reward_kwargs.overlong_buffer_cfg as dapo does."
         )
     options = config.reward.get("reward_kwargs") or {}
@@ -116,7 +125,7 @@ def _reward(config: DictConfig) -> Iterator[str]:
     if buffer.get("enable") and (missing := [k for k in ("len", "penalty_factor") if buffer.get(k) is None]):
         yield f"reward.reward_kwargs.overlong_buffer_cfg lacks {', '.join(missing)}."
     if buffer.get("enable") and options.get("max_resp_len") is None:
-        yield "reward.reward_kwargs.max_resp_len is needed for the overlong penalty: set it to data.max_response_length."
+        yield "reward.reward_kwargs.max_resp_len is needed for the overlong penalty: give data.max_response_length."
 
 
 def _batches(config: DictConfig) -> Iterator[str]:

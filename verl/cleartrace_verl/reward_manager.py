@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
 from cleartrace.rewards.shaping import overlong_penalty
+from verl import DataProto
 
 
 class ShapedRewardManager(NaiveRewardManager):

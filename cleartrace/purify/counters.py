@@ -93,14 +93,11 @@ class TrajectoryCounters:
             first_successes=self.first_successes + successes,
         )
 
-    def count_kept_splice(self, kinds: Sequence[SpliceKind]) -> TrajectoryCounters:
-        """Count the splice that stands at a closed position, given all splices made there, in order.
-
-        A graft on top of a replaced turn keeps the replaced reasoning, so it counts as a full turn.
-        """
-        if not kinds:
+    def count_kept_splice(self, kind: SpliceKind | None) -> TrajectoryCounters:
+        """Count the splice that stands at a closed position (`standing_splice`)."""
+        if kind is None:
             return self
-        if SpliceKind.REPLACE in kinds:
+        if kind is SpliceKind.REPLACE:
             return replace(self, full_turn_splices=self.full_turn_splices + 1)
         return replace(self, call_only_splices=self.call_only_splices + 1)
 

@@ -115,7 +115,8 @@ class RepairOutcome(str, Enum):
 class Repair:
     """One position that was rolled back, with every attempt that failed there, spliced ones as spliced.
 
-    `turn` stands in the trajectory now; `splice` and `similarity` are those of its last splice.
+    `turn` stands in the trajectory now; `splice` is what became of the first attempt (`standing_splice`),
+    `similarity` that of the last comparison.
     """
 
     position: int

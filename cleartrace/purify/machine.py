@@ -32,7 +32,7 @@ from cleartrace.purify.decision import (
     Repair,
     RepairOutcome,
 )
-from cleartrace.purify.splice import STRATEGIES, Splice, SpliceInput
+from cleartrace.purify.splice import STRATEGIES, Splice, SpliceInput, standing_splice
 from cleartrace.purify.turn import Turn, label_failure, with_origin
 from cleartrace.tools.result import Blame, ToolResult
 from cleartrace.trajectory.flatten import FlatTrajectory
@@ -217,7 +217,7 @@ def _classes(attempt: Attempt) -> tuple[str, ...]:
 
 def _close(state: SaarState, turn: Turn, results: Sequence[ToolResult], outcome: RepairOutcome) -> SaarState:
     """Close the open position with `turn` in the trajectory: count it, record its repair, forget its attempts."""
-    counters = state.counters.count_kept_splice([s.kind for s in state.splices])
+    counters = state.counters.count_kept_splice(standing_splice([s.kind for s in state.splices]))
     counters = replace(counters, kept_failures=counters.kept_failures + sum(r.model_failed for r in results))
     repairs = state.repairs
     if state.retries:
@@ -228,7 +228,7 @@ def _close(state: SaarState, turn: Turn, results: Sequence[ToolResult], outcome:
             failed=counters.failed + (not recovered),
             solved_at=counters.solved_at + ((state.retries,) if recovered else ()),
         )
-        last = state.splices[-1] if state.splices else None
-        kind, value = (last.kind, last.similarity) if last else (None, None)
+        value = state.splices[-1].similarity if state.splices else None
+        kind = standing_splice([s.kind for s in state.splices])
         repairs = (*repairs, Repair(turn.position, outcome, kind, value, state.attempts, turn))
     return replace(state, counters=counters, repairs=repairs, attempts=(), splices=(), retries=0)

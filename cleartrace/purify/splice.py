@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -43,6 +43,16 @@ class Splice:
     kind: SpliceKind
     segments: tuple[Segment, ...]
     similarity: float | None = None
+
+
+def standing_splice(kinds: Sequence[SpliceKind]) -> SpliceKind | None:
+    """The splice that stands at a position after all that were made there; None without any.
+
+    A graft on top of a replaced turn keeps the replaced reasoning, so the whole turn is replaced.
+    """
+    if not kinds:
+        return None
+    return SpliceKind.REPLACE if SpliceKind.REPLACE in kinds else SpliceKind.GRAFT
 
 
 Strategy = Callable[[SpliceInput, SaarConfig], Splice]

@@ -49,12 +49,9 @@ CHARTS = (
     ChartSpec("Generated tokens per step", "tokens", {"all sampled": GENERATED}),
 )
 
-METHOD = ("cleartrace.method", "method")
-ARM = ("cleartrace.arm", "arm")
-
 _SAAR = "actor_rollout_ref.rollout.custom.saar"
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "Model": ("actor_rollout_ref.model.path", "model.path", "model"),
+    "Model": ("actor_rollout_ref.model.path",),
     "Advantage": ("algorithm.adv_estimator",),
     "Training steps": ("trainer.total_training_steps",),
     "Prompts per step": ("data.train_batch_size",),
@@ -65,9 +62,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "Rollback": (f"{_SAAR}.enable",),
     "Rollback policy": (f"{_SAAR}.policy",),
     "Retries per position": (f"{_SAAR}.max_retries",),
-    "Graft threshold (gamma)": (f"{_SAAR}.gamma",),
+    "Graft threshold (gamma)": (f"{_SAAR}.similarity_threshold",),
     "Rollback probability": (f"{_SAAR}.probability",),
-    "Correction": (f"{_SAAR}.correction",),
-    "Seed": ("cleartrace.seed", "seed", f"{_SAAR}.seed", "data.seed"),
+    "Seed": ("cleartrace.seed", "data.seed"),
 }
 """Label to the dotted keys of config.yaml that may hold it, first match wins."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cleartrace.report.summary import MODEL_FAILURES
+from cleartrace.tools.result import MODEL_FAILURES
 from cleartrace.trajectory.record import TrajectoryRecord
 
 CHUNK_ROWS = 25

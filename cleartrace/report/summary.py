@@ -10,10 +10,9 @@ from typing import Any
 from cleartrace.evaluate.stats import wilson_interval
 from cleartrace.report import names
 from cleartrace.report.load import Run
-from cleartrace.tools.result import ToolStatus
+from cleartrace.tools.result import MODEL_FAILURES, ToolStatus
 from cleartrace.trajectory.record import TrajectoryRecord
 
-MODEL_FAILURES = {ToolStatus.PROGRAM_ERROR.value, ToolStatus.TIMEOUT.value, ToolStatus.FORMAT_ERROR.value}
 _SECRET_KEY = re.compile(r"(^|_)(api_?key|password|passwd|secret|token|authorization)$", re.IGNORECASE)
 
 
@@ -46,7 +45,6 @@ class Change:
 class Summary:
     """What the header shows. `totals` maps a label to a value and its remark."""
 
-    method: str | None
     arm: str | None
     settings: dict[str, str]
     changes: tuple[Change, ...]
@@ -74,8 +72,7 @@ def summarise(run: Run) -> Summary:
             f"{lost:.0f} rollouts raised an exception and were left out by veRL; train.log has their tracebacks."
         )
     return Summary(
-        method=lookup(run.config, names.METHOD),
-        arm=lookup(run.config, names.ARM) or _arm_of(run.records),
+        arm=_arm_of(run.records),
         settings={label: value for label, keys in names.SETTINGS.items() if (value := lookup(run.config, keys))},
         changes=tuple(change for change in changes if change),
         totals=_totals(run),

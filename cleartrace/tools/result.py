@@ -44,6 +44,9 @@ _BLAME = {
     ToolStatus.INFRA_ERROR: Blame.SANDBOX,
 }
 
+MODEL_FAILURES = frozenset(status.value for status, blame in _BLAME.items() if blame is Blame.MODEL)
+"""Values of the statuses that are the model's own failures."""
+
 
 @dataclass(frozen=True)
 class ToolResult:

@@ -17,16 +17,10 @@ from cleartrace.trajectory.segment import Segment
 class ViolationKind(str, Enum):
     """What is wrong."""
 
-    PROMPT_MISMATCH = "prompt_mismatch"
-    """A request was not given the flattened list of its moment."""
     PREFIX_BROKEN = "prefix_broken"
     """The next prompt does not begin with this prompt and action, and no rewrite says why."""
     NOT_SAMPLED = "not_sampled"
     """A trained segment was not sampled by any request in the context it claims."""
-    LENGTH = "length"
-    """Response ids, mask and log-probs differ in length."""
-    OUTPUT_MISMATCH = "output_mismatch"
-    """The output is not the flattened segment list (or a prefix of it)."""
     LOGPROBS = "logprobs"
     """Log-probs are present on some sampled tokens only, or are not the sampler's."""
     STRUCTURE = "structure"
@@ -35,7 +29,7 @@ class ViolationKind(str, Enum):
 
 @dataclass(frozen=True)
 class Violation:
-    """One finding; `index` is a request or segment or token index, as the message says."""
+    """One finding; `index` is that of a request or a segment, as the message says."""
 
     kind: ViolationKind
     message: str
@@ -44,16 +38,11 @@ class Violation:
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """One generation as observed at the engine.
-
-    `list_hash` is `context_hash` of the flattened segment list at the moment of the request, when the caller
-    keeps the two apart. `logprobs` are compared with those of the kept segments when given.
-    """
+    """One generation as observed at the engine. `logprobs` are compared with those of the kept segments when given."""
 
     prompt_ids: tuple[int, ...]
     sampled_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None = None
-    list_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,41 +80,9 @@ def audit(
     """
     return [
         *_check_structure(segments),
-        *_check_prompts(requests),
         *_check_prefixes(requests, flatten_ids(segments), rewrites),
         *_check_sampled(requests, segments),
     ]
-
-
-def audit_output(
-    segments: Sequence[Segment],
-    prompt_ids: Sequence[int],
-    response_ids: Sequence[int],
-    response_mask: Sequence[int],
-    response_logprobs: Sequence[float] | None,
-) -> list[Violation]:
-    """Compare the lists handed to the trainer with the segments; a cut at the end is allowed."""
-    n = len(response_ids)
-    violations = []
-    for name, values in (("response_mask", response_mask), ("response_logprobs", response_logprobs)):
-        if values is not None and len(values) != n:
-            message = f"{name} has {len(values)} entries for {n} response tokens"
-            violations.append(Violation(ViolationKind.LENGTH, message, len(values)))
-    structure = _check_structure(segments)
-    if violations or structure:
-        return violations + structure
-    flat = flatten(segments).cut(n)
-    pairs = (
-        ("prompt_ids", prompt_ids, flat.prompt_ids),
-        ("response_ids", response_ids, flat.response_ids),
-        ("response_mask", response_mask, flat.response_mask),
-        ("response_logprobs", response_logprobs, flat.response_logprobs),
-    )
-    for name, found, expected in pairs:
-        if (index := _first_difference(found, expected)) is not None:
-            message = f"{name} differs from the segments at token {index}"
-            violations.append(Violation(ViolationKind.OUTPUT_MISMATCH, message, index))
-    return violations
 
 
 def require_clean(violations: Sequence[Violation]) -> None:
@@ -146,14 +103,6 @@ def _check_structure(segments: Sequence[Segment]) -> list[Violation]:
     except ValueError as error:
         return [Violation(ViolationKind.STRUCTURE, str(error), 0)]
     return []
-
-
-def _check_prompts(requests: Sequence[EngineRequest]) -> list[Violation]:
-    return [
-        Violation(ViolationKind.PROMPT_MISMATCH, f"request {i} was not given the flattened list of its moment", i)
-        for i, request in enumerate(requests)
-        if request.list_hash is not None and request.list_hash != context_hash(request.prompt_ids)
-    ]
 
 
 def _check_prefixes(
@@ -204,12 +153,3 @@ def _sources(requests: Sequence[EngineRequest], segment: Segment) -> Iterator[tu
                 continue
             if context_hash(request.prompt_ids + sampled[:start]) == segment.provenance.context_hash:
                 yield None if request.logprobs is None else request.logprobs[start : start + n]
-
-
-def _first_difference(found: Sequence | None, expected: Sequence | None) -> int | None:
-    if found is None or expected is None:
-        return None if found is expected else 0
-    for i, (a, b) in enumerate(zip(found, expected, strict=False)):
-        if a != b:
-            return i
-    return None if len(found) == len(expected) else min(len(found), len(expected))

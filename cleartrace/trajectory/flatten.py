@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from cleartrace.trajectory.segment import Origin, Provenance, Segment, SegmentKind
+from cleartrace.trajectory.segment import Origin, Segment, SegmentKind
 
 ORIGIN_CODES: dict[Origin, int] = {Origin.ORIGINAL: 0, Origin.GRAFTED: 1, Origin.REPLACED: 2, Origin.APPENDED: 3}
 _DIGEST_BYTES = 16
@@ -133,41 +133,3 @@ def _has_logprobs(response: Sequence[Segment]) -> bool:
     if len(present) > 1:
         raise ValueError("some assistant segments carry log-probs and others do not: it must be all or none")
     return present == {True}
-
-
-@dataclass(frozen=True)
-class Span:
-    """A segment without its tokens: with the flat lists it gives the segment back."""
-
-    kind: SegmentKind
-    length: int
-    loss: bool
-    provenance: Provenance
-
-
-def layout(segments: Iterable[Segment]) -> tuple[Span, ...]:
-    """The spans of a trajectory, prompt included."""
-    return tuple(Span(s.kind, len(s), s.loss, s.provenance) for s in segments)
-
-
-def unflatten(flat: FlatTrajectory, spans: Sequence[Span]) -> tuple[Segment, ...]:
-    """Inverse of `flatten` for an uncut trajectory: `unflatten(flatten(s), layout(s)) == tuple(s)`.
-
-    Raises:
-        ValueError: the spans do not cover the tokens exactly.
-    """
-    ids = flat.prompt_ids + flat.response_ids
-    total = sum(span.length for span in spans)
-    if total != len(ids):
-        raise ValueError(f"spans cover {total} tokens, the trajectory has {len(ids)}")
-    segments: list[Segment] = []
-    start = 0
-    for span in spans:
-        end = start + span.length
-        sampled = span.provenance.context_hash is not None
-        values = None
-        if flat.response_logprobs is not None and sampled:
-            values = flat.response_logprobs[start - len(flat.prompt_ids) : end - len(flat.prompt_ids)]
-        segments.append(Segment(span.kind, ids[start:end], span.loss, values, span.provenance))
-        start = end
-    return tuple(segments)

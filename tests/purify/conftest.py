@@ -22,7 +22,7 @@ from cleartrace.purify import (
 from cleartrace.purify.decision import GiveUpReason
 from cleartrace.tools.result import ToolResult, ToolStatus
 from cleartrace.trajectory.audit import EngineRequest, Rewrite
-from cleartrace.trajectory.flatten import context_hash, flatten, flatten_ids
+from cleartrace.trajectory.flatten import flatten, flatten_ids
 from cleartrace.trajectory.segment import SegmentKind, context_segment
 
 PROMPT = [1, 2, 3]
@@ -77,7 +77,7 @@ def drive(script, config=None, *, logprobs=True, response_length=RESPONSE_LENGTH
         ids = [*thought, *call]
         run.prompts.append(list(context))
         values = tuple(-(len(context) + i) / 1000 for i in range(len(ids))) if logprobs else None
-        run.requests.append(EngineRequest(context, tuple(ids), values, context_hash(flatten_ids(shown))))
+        run.requests.append(EngineRequest(context, tuple(ids), values))
         boundary = len(thought) if call else None
         if not ids:
             return None

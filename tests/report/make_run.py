@@ -184,7 +184,7 @@ def make_run(folder: Path, *, trajectories: int = 400, steps: int = 40, seed: in
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     config = {
-        "cleartrace": {"method": "cleaner", "arm": "similarity_graft"},
+        "cleartrace": {"seed": 0},
         "actor_rollout_ref": {
             "model": {"path": "models/tiny-policy"},
             "actor": {"optim": {"lr": 1e-5}},
@@ -194,11 +194,10 @@ def make_run(folder: Path, *, trajectories: int = 400, steps: int = 40, seed: in
                 "custom": {
                     "saar": {
                         "enable": True,
-                        "policy": "similarity_graft",
+                        "policy": "similarity",
                         "max_retries": 3,
-                        "gamma": 0.5,
+                        "similarity_threshold": 0.5,
                         "probability": 1.0,
-                        "correction": "none",
                     }
                 },
             },

@@ -133,6 +133,23 @@ def test_exhaustion_keeps_the_failure_with_a_hint():
     assert rolled.server.prompts[4] == ids[: -len(rolled.server.sampled[4])]
 
 
+def test_the_record_holds_the_tool_texts_the_model_read():
+    config = config_with({"max_retries": 2}, multi_turn={"max_tool_response_length": 60})
+    noisy = "n = bad_NameError(1)\nprint('" + "x" * 300 + "')"
+    rolled = roll_out(
+        [call("print('" + "y" * 300 + "')"), call(noisy), call(noisy), call(noisy), ANSWER], config=config
+    )
+    tools = [s for s in rolled.record.segments if s.kind == "tool"]
+    read = ["".join(s.pieces) for s in tools]
+    kept = [c.text for c in rolled.record.tool_calls if c.kept]
+    assert len(kept) == len(read) == 2
+    for text, shown in zip(kept, read, strict=True):
+        assert text in shown
+    assert "...(cut)..." in kept[0]
+    hint = SaarConfig().hint(("NameError",) * 3)
+    assert hint is not None and kept[1].endswith(hint)
+
+
 def test_an_answer_without_a_call_after_the_error_is_kept_behind_it():
     rolled = roll_out([call(BAD), ANSWER])
     assert rolled.record.repairs[0].outcome == "no_call"

@@ -77,7 +77,7 @@ class SaarAgentLoop(ToolAgentLoop):
         self.sampling_params = sampling_params
         self.request_id = uuid4().hex
         talk = await self._open(kwargs)
-        log = RolloutLog(kwargs, decode=self.tokenizer.decode)
+        log = RolloutLog(kwargs, decode=self.tokenizer.decode, max_chars=self.max_tool_response_length)
         state = machine.start(
             self.saar,
             sample_id=log.sample_id,
@@ -201,7 +201,10 @@ class SaarAgentLoop(ToolAgentLoop):
             messages[turn.attempt] = sampled.message()
             errors[turn.attempt] = self._answer(talk, turn, messages[turn.attempt], results)
             used = talk.response_tokens + len(turn.token_ids)
-            context_tokens = len(clean) + len(turn.token_ids) + len(errors[turn.attempt])
+            # What a regeneration would be shown: with retry_context=all, the earlier attempts too (D12).
+            earlier = state.attempts if self.saar.retry_context is RetryContext.ALL else ()
+            shown = len(clean) + len(self._feedback(earlier, errors))
+            context_tokens = shown + len(turn.token_ids) + len(errors[turn.attempt])
             state, decision = machine.on_executed(state, turn, results, Limits(self._budget(context_tokens, used)))
             if not isinstance(decision, Regenerate):
                 break
@@ -209,13 +212,14 @@ class SaarAgentLoop(ToolAgentLoop):
             again = await self._sample(talk, context, decision.position, decision.attempt)
             if again and len(decision.attempts) > 1:
                 talk.note_shown(context)
-            state, decision = machine.on_regenerated(state, again.turn if again else None)
+            # Comparing long programs takes tens of milliseconds, which no other rollout should wait for (D3).
+            state, decision = await asyncio.to_thread(machine.on_regenerated, state, again.turn if again else None)
             if not isinstance(decision, Adopt):
                 break
             assert again is not None
             talk.note_rewrite(decision.turn)
             sampled = Sampled(decision.turn, again.calls, again.content)
-        return state, self._settle(talk, decision, messages, errors)
+        return state, self._settle(talk, decision, messages, errors, log)
 
     @staticmethod
     def _feedback(attempts: Sequence[Attempt], errors: dict[int, ToolMessages]) -> tuple[int, ...]:
@@ -248,6 +252,7 @@ class SaarAgentLoop(ToolAgentLoop):
         decision: Keep | GiveUp,
         messages: dict[int, dict[str, Any]],
         errors: dict[int, ToolMessages],
+        log: RolloutLog,
     ) -> bool:
         """Write the decision into the kept history. False: no further turn."""
         turn = decision.turn
@@ -255,6 +260,7 @@ class SaarAgentLoop(ToolAgentLoop):
         answer = errors[turn.attempt]
         if isinstance(decision, GiveUp) and decision.hint:
             answer = self._answer(talk, turn, message, decision.results, decision.hint)
+            log.hinted(turn, decision.hint)
         talk.append_turn(turn, message)
         if isinstance(decision, Keep) and decision.infra:
             return False

@@ -12,7 +12,7 @@ from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.decision import Repair
 from cleartrace.purify.turn import Turn
 from cleartrace.tools.render import describe_error, render
-from cleartrace.tools.result import ToolResult
+from cleartrace.tools.result import MODEL_FAILURES, ToolResult
 from cleartrace.trajectory.flatten import FlatTrajectory, flatten_ids
 from cleartrace.trajectory.record import (
     AttemptRecord,
@@ -32,9 +32,10 @@ class RolloutLog:
     Args:
         row: dataset fields of the prompt.
         decode: token ids to text.
+        max_chars: characters per stream of a tool response that the model is shown.
     """
 
-    def __init__(self, row: dict[str, Any], *, decode: Callable[[list[int]], str]):
+    def __init__(self, row: dict[str, Any], *, decode: Callable[[list[int]], str], max_chars: int):
         info = row.get("extra_info") or {}
         self._question = str(info.get("question") or _last_user(row.get("raw_prompt", [])))
         self._ground_truth = str((row.get("reward_model") or {}).get("ground_truth", ""))
@@ -43,6 +44,7 @@ class RolloutLog:
         self.sample_id = str(info.get("sample_id") or sample_id_of(source, self._question, self._ground_truth))
         self._row = row
         self._decode = decode
+        self._max_chars = max_chars
         self._piece = lru_cache(maxsize=None)(lambda token: decode([token]))
         self._calls: list[ToolCallRecord] = []
 
@@ -56,10 +58,20 @@ class RolloutLog:
                     code=source_of(call),
                     status=result.status.value,
                     error_class=result.error_class,
-                    text=render(result),
+                    text=render(result, self._max_chars),
                     cost_s=result.cost_s,
                 )
             )
+
+    def hinted(self, turn: Turn, hint: str) -> None:
+        """Note the hint that was put behind the last failure of `turn`."""
+        failed = [
+            i
+            for i, call in enumerate(self._calls)
+            if (call.position, call.attempt) == (turn.position, turn.attempt) and call.status in MODEL_FAILURES
+        ]
+        last = self._calls[failed[-1]]
+        self._calls[failed[-1]] = last.model_copy(update={"text": last.text + hint})
 
     def fields(
         self,

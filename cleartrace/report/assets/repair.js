@@ -24,10 +24,12 @@ function diffBlock(lines, same, mark) {
 
 function attemptPair(attempt, index, repair) {
   const old = attempt.text.split("\n"), now = repair.replacement.split("\n");
+  const kept = repair.outcome !== "recovered" && index === repair.attempts.length - 1;
   const [oldSame, nowSame] = commonLines(old, now);
   const left = el("section", { class: "pane" },
-    el("header", {}, `Attempt ${index + 1}, removed`, chip(attempt.error_class ?? "failed", "bad")),
+    el("header", {}, `Attempt ${index + 1}, ${kept ? "kept" : "removed"}`, chip(attempt.error_class ?? "failed", "bad")),
     diffBlock(old, oldSame, "old"), el("pre", { class: "error" }, visible(attempt.error_text)));
+  if (kept) return el("div", {}, left);
   const right = el("section", { class: "pane" },
     el("header", {}, repair.outcome === "recovered" ? "In the trajectory now" : "In the trajectory now, not repaired"),
     diffBlock(now, nowSame, "new"));

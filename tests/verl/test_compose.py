@@ -10,6 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from cleartrace.purify.config import SaarConfig
+from cleartrace.report import names
 from cleartrace_verl import known_keys, preflight
 from cleartrace_verl.compose import PUBLISHED_KEYS, ConfigError, compose, relocate
 
@@ -161,6 +162,14 @@ def test_every_experiment_composes_at_every_scale(recipe, experiment):
 def test_the_batches_of_every_experiment_come_out_even(recipe, experiment):
     found = preflight.problems(compose([f"experiment={experiment}"], [recipe]))
     assert [problem for problem in found if "does not divide" in problem] == []
+
+
+def test_the_report_reads_settings_that_exist(base):
+    relocate(config := base.copy())
+    for key in itertools.chain.from_iterable(names.SETTINGS.values()):
+        parent, _, leaf = key.rpartition(".")
+        known = SaarConfig.model_fields if parent == SAAR else OmegaConf.select(config, parent)
+        assert leaf in known, key
 
 
 def test_there_are_experiments_to_compose():

@@ -77,6 +77,26 @@ def _rollback_metrics(counters: Sequence[TrajectoryCounters]) -> dict[str, float
     }
 
 
+def gap_metrics(
+    old: Sequence[Sequence[float]], sampled: Sequence[Sequence[float]], spliced: Sequence[Sequence[int]]
+) -> dict[str, float]:
+    """How far spliced tokens are off policy (D1): log-prob where they stand minus log-prob where they were sampled.
+
+    Rows are rollouts, aligned from the first response token; longer rows are padded at the end.
+
+    Args:
+        old: log-probs under the policy before the update, in the trajectory as it is trained on.
+        sampled: log-probs the sampler reported when it drew the token.
+        spliced: 1 for tokens that stand in another context than they were sampled in.
+    """
+    gaps = [
+        o - s for row in zip(old, sampled, spliced, strict=True) for o, s, moved in zip(*row, strict=False) if moved
+    ]
+    if not gaps:
+        return {}
+    return {"rollback/gap_mean": fmean(gaps), "rollback/gap_abs_mean": fmean(map(abs, gaps))}
+
+
 def _rate(name: str, part: float, whole: float) -> dict[str, float]:
     return {name: part / whole} if whole else {}
 

@@ -57,6 +57,17 @@ def test_a_run_leaves_its_files(run_dir: Path):
     assert "Report:" in shown and "held-out solved" in shown and "Traceback" not in shown
 
 
+def test_no_rollout_is_lost_and_the_gap_of_spliced_tokens_is_logged(run_dir: Path):
+    """(D1)"""
+    spliced = {r.step for r in records(run_dir) if r.split == "train" and any(p.splice for p in r.repairs)}
+    assert spliced, "nothing was repaired, so this test shows nothing"
+    for row in rows(run_dir / "metrics.jsonl"):
+        data = row["data"]
+        assert data.get("cleartrace/lost_trajectories", 0) == data.get("cleartrace/val/lost_trajectories", 0) == 0
+        if row["step"] in spliced and "timing_s/step" in data:
+            assert data["rollback/gap_abs_mean"] >= abs(data["rollback/gap_mean"]) > 0
+
+
 def test_both_arms_are_evaluated_before_and_after(run_dir: Path):
     """(D20)"""
     held_out = Counter((r.step, r.arm) for r in records(run_dir) if r.split == "val")

@@ -3,6 +3,7 @@
 import pytest
 
 from cleartrace.purify import SaarConfig, TrajectoryCounters, aggregate
+from cleartrace.purify.metrics import gap_metrics
 
 
 def test_d26_failures_are_counted_not_trajectories(saar):
@@ -58,3 +59,12 @@ def test_d12_the_final_cut_is_counted(saar):
 
 def test_empty_batch():
     assert aggregate([]) == {}
+
+
+def test_d1_the_gap_of_spliced_tokens_is_measured():
+    """Rows may be padded beyond their mask; tokens that were not spliced do not count."""
+    old = [[-1.0, -2.0, -3.0, 0.0], [-1.0, -1.0]]
+    sampled = [[-1.5, -2.0, -2.0, 0.0], [-9.0, -9.0]]
+    metrics = gap_metrics(old, sampled, [[1, 0, 1], [0, 0]])
+    assert metrics == {"rollback/gap_mean": -0.25, "rollback/gap_abs_mean": 0.75}
+    assert gap_metrics(old, sampled, [[0, 0, 0], []]) == {}

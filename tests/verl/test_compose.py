@@ -164,6 +164,15 @@ def test_the_batches_of_every_experiment_come_out_even(recipe, experiment):
     assert [problem for problem in found if "does not divide" in problem] == []
 
 
+def test_d25_the_two_arms_of_a_recipe_differ_in_the_rollback_alone():
+    both = [compose([f"experiment={name}"], [ROOT / "recipe/cleaner"]) for name in ("qwen3_4b", "qwen3_4b_cleaner")]
+    plain, cleaner = (
+        {key: str(OmegaConf.select(c, key)).replace(c.trainer.experiment_name, "NAME") for key in known_keys.leaves(c)}
+        for c in both
+    )
+    assert {key for key in plain.keys() | cleaner.keys() if plain.get(key) != cleaner.get(key)} == {f"{SAAR}.enable"}
+
+
 def test_the_report_reads_settings_that_exist(base):
     relocate(config := base.copy())
     for key in itertools.chain.from_iterable(names.SETTINGS.values()):

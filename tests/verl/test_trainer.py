@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
+from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace_verl import preflight
 from cleartrace_verl.progress import Tail, describe, steps_left
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
-from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step
+from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
 from tests.verl.rollouts import POLICY, config_with
 
@@ -130,6 +132,24 @@ def test_a_masked_rollout_leaves_its_group():
 def test_a_rollout_is_spoiled_by_its_tools_or_by_its_grader(fields, spoiled):
     """(D7)"""
     assert is_spoiled(fields) is spoiled
+
+
+def test_d29_a_positive_score_is_not_a_right_answer():
+    graded = [{"acc": False, "score": 0.5}, {"acc": True, "score": -0.2}, {"acc": True, "score": 1.0}]
+    metrics = score_metrics(graded)
+    assert metrics["critic/score/acc"] == metrics["cleartrace/train/acc"] == pytest.approx(2 / 3)
+    assert metrics["critic/score/positive"] == pytest.approx(2 / 3)
+    assert score_metrics(graded[:1]) == {"cleartrace/train/acc": 0, "critic/score/acc": 0, "critic/score/positive": 1}
+    assert score_metrics([]) == {}
+
+
+def test_totals_go_on_after_a_resume(tmp_path: Path):
+    """(D28)"""
+    step = [TrajectoryCounters(generated_tokens=10, first_attempts=2, first_successes=1), TrajectoryCounters()]
+    Totals().plus(step).save(tmp_path / "t.json")
+    resumed = Totals.load(tmp_path / "t.json").plus([*step, *step])
+    assert resumed.metrics() == {"cleartrace/generated_tokens_cum": 30, "tool_calls/global_success_rate": 0.5}
+    assert Totals().metrics() == {"cleartrace/generated_tokens_cum": 0}
 
 
 def test_two_masked_rollouts_share_no_group():

@@ -15,6 +15,19 @@ def is_spoiled(fields: Mapping[str, Any]) -> bool:
     return bool(fields.get("saar_masked") or (fields.get("reward_extra_info") or {}).get("ungraded"))
 
 
+def score_metrics(graded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Shares of graded rollouts: right by the grader, and with a score above 0, which is not the same (D29).
+
+    Args:
+        graded: what the reward function returned for each.
+    """
+    if not graded:
+        return {}
+    right = sum(bool(g["acc"]) for g in graded) / len(graded)
+    positive = sum(g["score"] > 0 for g in graded) / len(graded)
+    return {"cleartrace/train/acc": right, "critic/score/acc": right, "critic/score/positive": positive}
+
+
 def isolated_uids(uids: Sequence[str], masked: Sequence[bool]) -> list[str]:
     """Group ids in which each masked rollout is a group of its own: its reward says nothing about its siblings.
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import transfer_queue as tq
 from tensordict import TensorDict
@@ -18,12 +17,14 @@ from verl.utils.device import get_device_name
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from cleartrace.purify.counters import TrajectoryCounters
-from cleartrace.purify.metrics import aggregate
+from cleartrace.purify.metrics import aggregate, gap_metrics
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
-from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step
+from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
 
 STATE_FILE = "cleartrace.json"
+LOG_PROBS = ("old_log_probs", "rollout_log_probs")
 
 
 def _column(data: TensorDict, name: str) -> list[Any]:
@@ -42,7 +43,7 @@ class CleartraceTrainer(PPOTrainerSync):
         super().__init__(config)
         self._run_dir = Path(config.cleartrace.run_dir)
         self._token_budget: int | None = config.cleartrace.token_budget
-        self._generated_tokens = 0
+        self._totals = Totals()
         self._trajectories = JsonLines(self._run_dir / "trajectories.jsonl")
         self._events = JsonLines(self._run_dir / "events.jsonl")
 
@@ -64,7 +65,7 @@ class CleartraceTrainer(PPOTrainerSync):
         super()._load_checkpoint()
         state = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}" / STATE_FILE
         if self.global_steps and state.exists():
-            self._generated_tokens = int(json.loads(state.read_text())["generated_tokens"])
+            self._totals = Totals.load(state)
         # Without a checkpoint the run begins anew, and so does its evaluation of step 0.
         kept_until = self.global_steps if self.global_steps else -1
         for file in (self._trajectories, JsonLines(self._run_dir / "metrics.jsonl"), self._events):
@@ -73,7 +74,7 @@ class CleartraceTrainer(PPOTrainerSync):
     def _save_checkpoint(self) -> None:
         super()._save_checkpoint()
         folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
-        (folder / STATE_FILE).write_text(json.dumps({"generated_tokens": self._generated_tokens}))
+        self._totals.save(folder / STATE_FILE)
 
     def _note(self, event: str) -> None:
         self.logger.logger.setdefault("cleartrace", MetricsLogger(self._run_dir / "metrics.jsonl"))
@@ -92,25 +93,22 @@ class CleartraceTrainer(PPOTrainerSync):
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
         batch = super().step(metrics, timing_raw)
         rows = self._rollouts(batch)
-        generated = sum(int(fields["saar"]["generated_tokens"]) for fields in rows)
-        self._generated_tokens += generated
-        metrics.update(aggregate([TrajectoryCounters(**fields["saar"]) for fields in rows]))
+        counters = [TrajectoryCounters(**fields["saar"]) for fields in rows]
+        self._totals = self._totals.plus(counters)
         graded = [fields["reward_extra_info"] for fields in rows if not is_spoiled(fields)]
-        if graded:
-            metrics["cleartrace/train/acc"] = float(np.mean([bool(g["acc"]) for g in graded]))
+        metrics.update({**aggregate(counters), **score_metrics(graded), **self._totals.metrics()})
         metrics["cleartrace/masked_trajectories"] = len(rows) - len(graded)
         # veRL logs a rollout that raised, and trains on the others.
         asked = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
         metrics["cleartrace/lost_trajectories"] = max(asked - len(rows), 0)
-        metrics["cleartrace/generated_tokens_cum"] = self._generated_tokens
-        self._stop_at_budget(generated)
+        self._stop_at_budget(sum(c.generated_tokens for c in counters))
         return batch
 
     def _stop_at_budget(self, generated: int) -> None:
         self.total_training_steps = last_step(
             step=self.global_steps,
             total=self.total_training_steps,
-            generated=self._generated_tokens,
+            generated=self._totals.generated_tokens,
             last=generated,
             budget=self._token_budget,
         )
@@ -121,6 +119,19 @@ class CleartraceTrainer(PPOTrainerSync):
         keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
         data = tq.kv_batch_get(keys=keys, partition_id=str(batch.partition_id), select_fields=["extra_fields"])
         return [fields for fields in _column(data, "extra_fields") if "saar" in fields]
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        batch = super()._compute_old_log_prob(batch, metrics)
+        if self.config.actor_rollout_ref.rollout.calculate_log_probs:
+            data = tq.kv_batch_get(
+                keys=batch.keys,
+                partition_id=str(batch.partition_id),
+                select_fields=[*LOG_PROBS, "extra_fields"],
+            )
+            masks = [fields.get("saar_spliced_mask", []) for fields in _column(data, "extra_fields")]
+            old, sampled = ([row.tolist() for row in data[name].unbind()] for name in LOG_PROBS)
+            metrics.update(gap_metrics(old, sampled, masks))
+        return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         # Written before the update, so that the rollouts of a failing step can be looked at.
@@ -184,5 +195,5 @@ class CleartraceTrainer(PPOTrainerSync):
         own = arm_metrics(rows)
         asked = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
         own["cleartrace/val/lost_trajectories"] = max(asked - len(rows), 0)
-        own["cleartrace/generated_tokens_cum"] = self._generated_tokens
+        own["cleartrace/generated_tokens_cum"] = self._totals.generated_tokens
         return {**metrics, **own}

@@ -13,7 +13,7 @@ from cleartrace.data.tasks import Split, Task, generate_tasks
 
 SYSTEM_PROMPT = "Use Python. Put the answer in \\boxed{}."
 ABILITY = "tool_math"
-AGENT_NAME = "cleartrace"
+AGENT_NAME = "saar_agent"
 
 
 def sample_id_of(source: str, question: str, answer: str) -> str:

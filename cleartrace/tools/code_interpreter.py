@@ -17,7 +17,7 @@ TOOL_SCHEMA: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": TOOL_NAME,
-        "description": "Run Python code and return what it prints.",
+        "description": "Run a Python program and return what it prints. Nothing is kept from one call to the next.",
         "parameters": {
             "type": "object",
             "properties": {"code": {"type": "string", "description": "The complete program."}},

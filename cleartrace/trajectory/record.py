@@ -1,6 +1,6 @@
 """The row of `trajectories.jsonl`: everything one rollout was, readable without a tokenizer.
 
-Written by the trainer once per step, read by the report and by the context-learning store.
+Written by the trainer once per step, read by the report.
 """
 
 from __future__ import annotations

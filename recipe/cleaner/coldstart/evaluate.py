@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cleartrace.data.tasks import Split, generate_tasks
@@ -77,6 +78,7 @@ def _quantiles(lengths: list[int]) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--adapter", type=Path, help="LoRA adapter of that model")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--level", type=int, default=2)
@@ -87,7 +89,10 @@ def main() -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = AutoModelForCausalLM.from_pretrained(args.model).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+    if args.adapter:
+        model = PeftModel.from_pretrained(model, args.adapter).merge_and_unload()
+    model.eval()
     started = time.monotonic()
     tasks = generate_tasks(args.n, args.seed, Split.HELD_OUT, args.level)
     episodes = run_episodes(model, tokenizer, tasks, run_isolated, args.temperature)

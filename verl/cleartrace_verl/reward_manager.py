@@ -35,7 +35,8 @@ class ShapedRewardManager(NaiveRewardManager):
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Grade one rollout; an ungraded one is not punished, because it must not be learned from."""
-        graded = await super().run_single(data)
+        parent: Any = super()  # veRL's registration decorator types the parent as its abstract base
+        graded = await parent.run_single(data)
         if self._penalty is None:
             return graded
         extra = graded["reward_extra_info"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 import transfer_queue as tq
@@ -193,7 +193,7 @@ class CleartraceTrainer(PPOTrainerSync):
         self._trajectories.append(rows)
         metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, **kwargs)
         own = arm_metrics(rows)
-        asked = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
+        asked = len(cast(Sized, self.val_dataset)) * self.config.actor_rollout_ref.rollout.val_kwargs.n
         own["cleartrace/val/lost_trajectories"] = max(asked - len(rows), 0)
         own["cleartrace/generated_tokens_cum"] = self._totals.generated_tokens
         return {**metrics, **own}

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from cleartrace.tools import Blame, ToolResult, ToolStatus
-from cleartrace.tools.code_interpreter import CodeInterpreter
+from cleartrace.tools.code_interpreter import TOOL_SCHEMA, CodeInterpreter
 from code_judge.client import AsyncJudgeClient, RunLimits
 from code_judge.embedded import EmbeddedJudge
 
@@ -50,7 +50,8 @@ def test_failures_of_the_program_are_the_models(judge):
     assert all(result.model_failed for result in (name, syntax, leave))
 
 
-def test_calls_are_stateless(judge):
+def test_d55_calls_are_stateless_and_the_model_is_told(judge):
+    assert "Nothing is kept from one call to the next" in TOOL_SCHEMA["function"]["description"]
     first, second = run_all(judge, "value = 1", "print(value)")
     assert first.ok
     assert second.error_class == "NameError"

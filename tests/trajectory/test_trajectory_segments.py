@@ -41,6 +41,11 @@ def test_flattening_keeps_every_token_its_mask_and_its_logprob(rollout):
     assert sum(flat.response_mask) == sum(len(r.sampled_ids) for r in requests)
     assert sum(flat.spliced_mask) == 0
     response = [s for s in segments if s.kind is not SegmentKind.PROMPT]
+    rest = flat.response_ids
+    for segment in response:
+        assert rest[: len(segment)] == segment.token_ids
+        rest = rest[len(segment) :]
+    assert rest == ()
     assert flat.response_mask == tuple(int(s.loss) for s in response for _ in s.token_ids)
     if flat.response_logprobs is not None:
         assert len(flat.response_logprobs) == len(flat.response_ids)

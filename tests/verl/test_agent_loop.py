@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 
 import pytest
+from verl.experimental.agent_loop.tool_parser import ToolParser
 
 from cleartrace.purify.config import SaarConfig
 from cleartrace.tools.result import ToolResult, ToolStatus
@@ -131,6 +133,25 @@ def test_exhaustion_keeps_the_failure_with_a_hint():
     assert rolled.text.endswith(ANSWER + "<|im_end|>")
     ids = rolled.output.prompt_ids + rolled.output.response_ids
     assert rolled.server.prompts[4] == ids[: -len(rolled.server.sampled[4])]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [call("print(3)"), ANSWER],
+        [call(BAD, "Old thought.\n"), call(FIXED, "New thought.\n"), call("print(4)"), ANSWER],
+        [call(BAD), call(OTHER), ANSWER],
+        [call(BAD), call(BAD), call(BAD), call(BAD), call("print(5)"), ANSWER],
+    ],
+    ids=["success", "graft", "replace", "exhausted"],
+)
+def test_parsing_the_final_tokens_gives_the_calls_that_were_executed_and_kept(turns):
+    rolled = roll_out(turns)
+    parser = ToolParser.get_tool_parser("hermes", tokenizer())
+    _, calls = asyncio.run(parser.extract_tool_calls(rolled.output.response_ids))
+    kept = [c.code for c in rolled.record.tool_calls if c.kept]
+    assert [json.loads(found.arguments)["code"] for found in calls] == kept
+    assert set(kept) <= set(rolled.executed)
 
 
 def test_the_record_holds_the_tool_texts_the_model_read():

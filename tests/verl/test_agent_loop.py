@@ -156,10 +156,10 @@ def test_parsing_the_final_tokens_gives_the_calls_that_were_executed_and_kept(tu
 
 def test_the_record_holds_the_tool_texts_the_model_read():
     config = config_with({"max_retries": 2}, multi_turn={"max_tool_response_length": 60})
-    noisy = "n = bad_NameError(1)\nprint('" + "x" * 300 + "')"
-    rolled = roll_out(
-        [call("print('" + "y" * 300 + "')"), call(noisy), call(noisy), call(noisy), ANSWER], config=config
-    )
+    good = ToolResult(ToolStatus.OK, stdout="y" * 300)
+    bad = failure("NameError", stdout="x" * 300)
+    turns = [call("print(3)"), call(BAD), call(BAD), call(BAD), ANSWER]
+    rolled = roll_out(turns, config=config, run=lambda code: bad if code == BAD else good)
     tools = [s for s in rolled.record.segments if s.kind == "tool"]
     read = ["".join(s.pieces) for s in tools]
     kept = [c.text for c in rolled.record.tool_calls if c.kept]

@@ -19,12 +19,12 @@ def score_metrics(graded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Shares of graded rollouts: right by the grader, and with a score above 0, which is not the same (D29).
 
     Args:
-        graded: what the reward function returned for each.
+        graded: what the reward function returned for each; veRL calls a bare number `acc`.
     """
     if not graded:
         return {}
     right = sum(bool(g["acc"]) for g in graded) / len(graded)
-    positive = sum(g["score"] > 0 for g in graded) / len(graded)
+    positive = sum(g.get("score", g["acc"]) > 0 for g in graded) / len(graded)
     return {"cleartrace/train/acc": right, "critic/score/acc": right, "critic/score/positive": positive}
 
 

@@ -32,6 +32,11 @@ def _column(data: TensorDict, name: str) -> list[Any]:
     return [getattr(value, "data", value) for value in data[name]]
 
 
+def _real_keys(batch: KVBatchMeta) -> list[str]:
+    """Keys of the rows that a rollout made: veRL fills a batch up with copies."""
+    return [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+
+
 class CleartraceTrainer(PPOTrainerSync):
     """Counts, records and masks; the algorithm is veRL's.
 
@@ -115,16 +120,17 @@ class CleartraceTrainer(PPOTrainerSync):
 
     @staticmethod
     def _rollouts(batch: KVBatchMeta) -> list[dict[str, Any]]:
-        """`extra_fields` of the real rows: veRL pads a batch with copies that no rollout made."""
-        keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        data = tq.kv_batch_get(keys=keys, partition_id=str(batch.partition_id), select_fields=["extra_fields"])
+        """`extra_fields` of the real rows."""
+        data = tq.kv_batch_get(
+            keys=_real_keys(batch), partition_id=str(batch.partition_id), select_fields=["extra_fields"]
+        )
         return [fields for fields in _column(data, "extra_fields") if "saar" in fields]
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
         if self.config.actor_rollout_ref.rollout.calculate_log_probs:
             data = tq.kv_batch_get(
-                keys=batch.keys,
+                keys=_real_keys(batch),
                 partition_id=str(batch.partition_id),
                 select_fields=[*LOG_PROBS, "extra_fields"],
             )
@@ -167,12 +173,12 @@ class CleartraceTrainer(PPOTrainerSync):
         trajectory = json.loads(record)
         return {
             **trajectory,
-            "masked": trajectory["masked"] or bool(graded["ungraded"]),
+            "masked": trajectory["masked"] or bool(graded.get("ungraded")),
             "run": self.config.trainer.experiment_name,
             "step": self.global_steps,
             "split": split,
             "prediction": graded.get("pred"),
-            "reward": graded["score"],
+            "reward": graded["score"] + graded.get("overlong_penalty", 0.0),
             "acc": bool(graded["acc"]),
         }
 
@@ -193,7 +199,8 @@ class CleartraceTrainer(PPOTrainerSync):
         self._trajectories.append(rows)
         metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, **kwargs)
         own = arm_metrics(rows)
-        asked = len(cast(Sized, self.val_dataset)) * self.config.actor_rollout_ref.rollout.val_kwargs.n
-        own["cleartrace/val/lost_trajectories"] = max(asked - len(rows), 0)
+        if rows:
+            asked = len(cast(Sized, self.val_dataset)) * self.config.actor_rollout_ref.rollout.val_kwargs.n
+            own["cleartrace/val/lost_trajectories"] = max(asked - len(rows), 0)
         own["cleartrace/generated_tokens_cum"] = self._totals.generated_tokens
         return {**metrics, **own}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -40,3 +44,11 @@ def test_only_the_adapter_learns() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+
+
+def test_the_shipped_adapter_is_the_one_of_its_card() -> None:
+    folder = Path(__file__).resolve().parents[3] / "dataset/smollm2"
+    digest = hashlib.sha256((folder / "adapter/adapter_model.safetensors").read_bytes()).hexdigest()
+    assert f"`{digest}`" in (folder / "CARD.md").read_text()
+    config = json.loads((folder / "adapter/adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (16, 32)

@@ -11,6 +11,7 @@ from verl.experimental.agent_loop.tool_parser import ToolParser
 
 from cleartrace.purify.config import SaarConfig
 from cleartrace.tools.result import ToolResult, ToolStatus
+from cleartrace_verl.trajectory_log import RolloutLog
 from tests.verl.rollouts import Rolled, call, config_with, failure, logprob, roll_out, roll_out_async, tokenizer
 
 ANSWER = "Answer: \\boxed{3}"
@@ -376,6 +377,23 @@ def test_the_coin_of_training_is_the_same_in_every_run_and_names_the_arm():
     draws = [[roll_out(turns, config=config, session_id=i).record.arm for i in range(12)] for _ in range(2)]
     assert draws[0] == draws[1]
     assert set(draws[0]) == {"on", "off"}
+
+
+def test_a_row_without_an_id_is_known_by_its_content_and_never_by_verls_random_uid():
+    """(D17)"""
+
+    def name(uid: str, question: str) -> str:
+        messages = [{"role": "system", "content": "Use Python."}, {"role": "user", "content": question}]
+        row = {
+            "uid": uid,
+            "index": 0,
+            "data_source": "d",
+            "raw_prompt": messages,
+            "reward_model": {"ground_truth": "3"},
+        }
+        return RolloutLog(row, decode=str, max_chars=100).sample_id
+
+    assert name("a", "1 + 2?") == name("b", "1 + 2?") != name("a", "2 + 1?")
 
 
 def test_the_output_is_cut_to_the_response_length_and_the_cut_is_counted():

@@ -1,82 +1,114 @@
-"""Executes one job: work directory, compile step, run, report."""
+"""Executes one job on a warm slot: compile step, run, report."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
-import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from code_judge.isolation import Capabilities, Confinement
+from code_judge.builds import BuildCache
 from code_judge.jobs import Job, Outcome, Report, RunLimits, text_digest
-from code_judge.languages import Plan, clean_environment, plan_for
-from code_judge.processes import Finished, ProcessTable, Stopped
-from code_judge.settings import Settings
+from code_judge.languages import LANGUAGES, Compiler
+from code_judge.sandbox.kinds import Kind, kind_of
+from code_judge.sandbox.levels import Isolation
+from code_judge.sandbox.slot import Finished, Mode, Request, Slot, SlotLimits, SlotLost, Stopped
+from code_judge.slots import SlotPool
 from code_judge.tracebacks import parse_traceback
 
-_COMPILE_LIMITS = RunLimits(cpu_s=20.0, wall_s=40.0, memory_mb=1536, output_bytes=1 << 20, output_chars=0)
+_COMPILE = SlotLimits(
+    cpu_s=20.0, wall_s=40.0, memory=1536 << 20, output=1 << 20, processes=32, file_size=64 << 20
+)  # fmt: skip
+_FILE_SIZE = 64 << 20
 _STDERR_TAIL = 1 << 16
+_MAX_BINARY = 48 << 20
 
 
 @dataclass(frozen=True)
 class Executor:
     """What the slots of one supervisor share."""
 
-    settings: Settings
-    capabilities: Capabilities
-    network_fd: int | None
-    base_dir: Path
-    table: ProcessTable
+    slots: SlotPool
+    isolation: Isolation
+    compiler: Compiler | None
+    builds: BuildCache
 
-    async def execute(self, job: Job, uid: int | None) -> Report:
-        """Run `job` under `uid`. Failures of this service come back as `infra_error`, never as a verdict."""
+    async def execute(self, job: Job) -> Report:
+        """Run `job`. Failures of this service come back as `infra_error`, never as a verdict."""
         begun = time.monotonic()
-        report = await self._guarded(job, uid if self.capabilities.own_uid else None)
-        return replace(report, service_s=time.monotonic() - begun, isolation=self.capabilities.label)
-
-    async def _guarded(self, job: Job, uid: int | None) -> Report:
         try:
-            plan = plan_for(job.language, self.settings, job.echo)
-        except KeyError:
+            report = await self._run(job)
+        except (OSError, SlotLost) as error:
+            report = Report(Outcome.INFRA_ERROR, detail=f"worker: {type(error).__name__}: {error}")
+        return replace(report, service_s=time.monotonic() - begun, isolation=self.isolation.label)
+
+    async def _run(self, job: Job) -> Report:
+        if job.language not in LANGUAGES:
             return Report(Outcome.REJECTED, detail=f"no executor for type {job.language!r}")
-        work_dir = Path(tempfile.mkdtemp(prefix="run-", dir=self.base_dir))
-        try:
-            return await self._run(job, plan, work_dir, uid)
-        except (OSError, subprocess.SubprocessError) as error:
-            return Report(Outcome.INFRA_ERROR, detail=f"worker: {type(error).__name__}: {error}")
-        finally:
-            remove_tree(work_dir)
+        source = job.source.encode("utf-8", "surrogatepass")
+        kind = kind_of(job.source) if job.language == "python" else Kind.BARE
+        async with self.slots.slot(kind) as slot:
+            if job.language == "python":
+                mode = Mode.CELL if job.echo else Mode.PROGRAM
+                request = Request(mode, {"main.py": source}, _stdin(job), _limits(job))
+                return to_report(await slot.run(request), job.limits, _work(slot), "main.py")
+            return await self._run_cpp(slot, job, source)
 
-    async def _run(self, job: Job, plan: Plan, work_dir: Path, uid: int | None) -> Report:
-        source = work_dir / plan.source_name
-        source.write_bytes(job.source.encode("utf-8", "surrogatepass"))
-        if uid is not None:
-            os.chown(source, uid, uid)
-            os.chown(work_dir, uid, uid)
-        env = clean_environment(work_dir)
-        if plan.compile is not None:
-            limits = replace(_COMPILE_LIMITS, output_chars=job.limits.output_chars)
-            compiled = await self.table.run(plan.compile, env, work_dir, None, self._confine(limits, uid))
-            if compiled.exit_code != 0 or compiled.stopped:
-                return replace(to_report(compiled, limits, work_dir, ""), outcome=Outcome.COMPILE_ERROR)
-        stdin = None if job.stdin is None else job.stdin.encode("utf-8", "surrogatepass")
-        finished = await self.table.run(plan.run, env, work_dir, stdin, self._confine(job.limits, uid))
-        return to_report(finished, job.limits, work_dir, "main.py" if job.language == "python" else "")
+    async def _run_cpp(self, slot: Slot, job: Job, source: bytes) -> Report:
+        if self.compiler is None:
+            return Report(Outcome.REJECTED, detail="no C++ compiler is installed on this worker")
+        key, work = self.compiler.key(source), _work(slot)
+        binary = self.builds.get(key)
+        if binary is None:
+            argv = self.compiler.argv(f"{work}/main.cpp", f"{work}/main")
+            compiled = await slot.run(
+                Request(Mode.EXECUTE, {"main.cpp": source}, None, _COMPILE, argv, keep_files=True)
+            )
+            binary = slot.read_file("main", _MAX_BINARY) if compiled.exit_code == 0 else None
+            await slot.clean()
+            if binary is None or compiled.stopped:
+                report = to_report(compiled, job.limits, work, "")
+                return replace(report, outcome=Outcome.COMPILE_ERROR)
+            self.builds.put(key, binary)
+        request = Request(Mode.EXECUTE, {"main": binary}, _stdin(job), _limits(job), (f"{work}/main",))
+        return to_report(await slot.run(request), job.limits, work, "")
 
-    def _confine(self, limits: RunLimits, uid: int | None) -> Confinement:
-        return Confinement(limits, uid, self.network_fd, os.getpid())
+
+def _work(slot: Slot) -> str:
+    return str(slot.config.zygote["work"])
+
+
+def _stdin(job: Job) -> bytes | None:
+    return None if job.stdin is None else job.stdin.encode("utf-8", "surrogatepass")
+
+
+def _limits(job: Job) -> SlotLimits:
+    limits = job.limits
+    return SlotLimits(
+        cpu_s=limits.cpu_s,
+        wall_s=limits.wall_s,
+        memory=limits.memory_mb << 20,
+        output=limits.output_bytes,
+        processes=limits.processes,
+        file_size=_FILE_SIZE,
+    )
+
+
+_STOPPED = {
+    Stopped.CPU: Outcome.TIME_LIMIT,
+    Stopped.WALL: Outcome.TIME_LIMIT,
+    Stopped.OUTPUT: Outcome.OUTPUT_LIMIT,
+    Stopped.DISK: Outcome.OUTPUT_LIMIT,
+    Stopped.MEMORY: Outcome.MEMORY_LIMIT,
+    Stopped.PROCESSES: Outcome.PROCESS_LIMIT,
+}
+# Between two kinds of failure the program's own word is good enough; neither is rewarded.
+_ADMITTED = {"MemoryError": Outcome.MEMORY_LIMIT, "BlockingIOError": Outcome.PROCESS_LIMIT}
 
 
 def outcome_of(finished: Finished, limits: RunLimits) -> Outcome:
     """The verdict without an expected output, from what supervisor and kernel saw."""
-    if finished.stopped in (Stopped.CPU, Stopped.WALL):
-        return Outcome.TIME_LIMIT
-    if finished.stopped is Stopped.OUTPUT:
-        return Outcome.OUTPUT_LIMIT
+    if finished.stopped is not None:
+        return _STOPPED[finished.stopped]
     if finished.exit_code == 0:
         return Outcome.OK
     if finished.signal is not None and finished.cpu_s >= limits.cpu_s:
@@ -84,19 +116,24 @@ def outcome_of(finished: Finished, limits: RunLimits) -> Outcome:
     return Outcome.MEMORY_LIMIT if finished.max_rss_mb >= limits.memory_mb else Outcome.RUNTIME_ERROR
 
 
-def to_report(finished: Finished, limits: RunLimits, work_dir: Path, python_file: str) -> Report:
-    """Describe a finished run. The work directory's random name is cut from stderr: it says nothing about the run."""
+def _detail(finished: Finished) -> str:
+    """Which limit it was, where an outcome covers two."""
+    return finished.stopped.value if finished.stopped is not None else ""
+
+
+def to_report(finished: Finished, limits: RunLimits, work_dir: str, python_file: str) -> Report:
+    """Describe a finished run. The work directory's name is cut from stderr: it says nothing about the run."""
     outcome = outcome_of(finished, limits)
     stdout = finished.stdout.decode("utf-8", "replace")
     stderr = finished.stderr.decode("utf-8", "replace").replace(f"{work_dir}/", "")
     failed = python_file and finished.exit_code not in (None, 0)
     error = parse_traceback(stderr[-_STDERR_TAIL:], python_file) if failed else None
-    if outcome is Outcome.RUNTIME_ERROR and error is not None and error.error_class == "MemoryError":
-        # Between two kinds of failure the program's own word is good enough; neither is rewarded.
-        outcome = Outcome.MEMORY_LIMIT
+    if outcome is Outcome.RUNTIME_ERROR and error is not None:
+        outcome = _ADMITTED.get(error.error_class, outcome)
     chars = limits.output_chars
     return Report(
         outcome=outcome,
+        detail=_detail(finished),
         exit_code=finished.exit_code,
         signal=finished.signal,
         cpu_s=finished.cpu_s,
@@ -115,14 +152,6 @@ def to_report(finished: Finished, limits: RunLimits, work_dir: Path, python_file
     )
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a work directory whatever modes the run left; links are not followed. Raises OSError when it stays."""
-    try:
-        shutil.rmtree(path)
-    except PermissionError:
-        path.chmod(stat.S_IRWXU)
-        for root, directories, _ in os.walk(path):
-            for name in directories:
-                if not os.path.islink(os.path.join(root, name)):
-                    os.chmod(os.path.join(root, name), stat.S_IRWXU)
-        shutil.rmtree(path)
+def build_cache(run_dir: Path) -> BuildCache:
+    """Shared by the worker processes of one host."""
+    return BuildCache(run_dir / "builds")

@@ -17,6 +17,7 @@ class Outcome(str, Enum):
     RUNTIME_ERROR = "runtime_error"
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
+    PROCESS_LIMIT = "process_limit"
     OUTPUT_LIMIT = "output_limit"
     COMPILE_ERROR = "compile_error"
     REJECTED = "rejected"
@@ -34,6 +35,7 @@ class RunLimits:
     """More than this on stdout or on stderr ends the run with `output_limit`."""
     output_chars: int
     """Characters of stdout and of stderr that are sent back."""
+    processes: int = 64
 
 
 @dataclass(frozen=True)

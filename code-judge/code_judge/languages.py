@@ -1,52 +1,39 @@
-"""How a submission becomes files and commands. The user's text is written as it is: nothing before, nothing after."""
+"""Languages beside Python: how a source becomes an executable. The user's text is written as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import shutil
+import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
-from code_judge.settings import Settings
-
-_CELL = Path(__file__).with_name("cell.py").read_text()
+LANGUAGES = ("python", "cpp")
+CXX_FLAGS = ("-O2",)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """`compile` is None for languages without a compile step. Commands run in the work directory."""
+class Compiler:
+    """`executable` is absolute; `version` is part of the key of what it makes."""
 
-    source_name: str
-    compile: list[str] | None
-    run: list[str]
+    executable: str
+    version: str
 
+    @classmethod
+    def find(cls, name: str) -> Compiler | None:
+        """None where it is not installed or does not answer."""
+        path = shutil.which(name)
+        if path is None:
+            return None
+        try:
+            done = subprocess.run([path, "--version"], capture_output=True, check=True, timeout=30, text=True)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return cls(path, done.stdout.splitlines()[0] if done.stdout else "")
 
-def _python(settings: Settings, echo: bool) -> Plan:
-    script = ["-c", _CELL] if echo else ["main.py"]
-    return Plan("main.py", None, [settings.python, *script])
+    def argv(self, source: str, target: str) -> tuple[str, ...]:
+        return (self.executable, *CXX_FLAGS, "-o", target, source)
 
-
-def _cpp(settings: Settings, echo: bool) -> Plan:
-    return Plan("main.cpp", [settings.cxx, "-O2", "-o", "main", "main.cpp"], ["./main"])
-
-
-_PLANS: dict[str, Callable[[Settings, bool], Plan]] = {"python": _python, "cpp": _cpp}
-LANGUAGES = tuple(_PLANS)
-
-
-def plan_for(language: str, settings: Settings, echo: bool) -> Plan:
-    """Raises KeyError for a language that has no plan."""
-    return _PLANS[language](settings, echo)
-
-
-def clean_environment(work_dir: Path) -> dict[str, str]:
-    """All that a run sees. One hash seed for all runs keeps a program's output the same each time."""
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(work_dir),
-        "TMPDIR": str(work_dir),
-        "LANG": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **threads,
-    }
+    def key(self, source: bytes) -> str:
+        """Equal only for what compiles to the same."""
+        text = "\0".join([self.executable, self.version, *CXX_FLAGS]).encode() + b"\0" + source
+        return hashlib.sha256(text).hexdigest()

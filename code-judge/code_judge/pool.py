@@ -11,9 +11,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from code_judge import syscalls
-from code_judge.executor import remove_tree
-from code_judge.isolation import kill_uid, slot_uid
+from code_judge.sandbox import syscalls
+from code_judge.sandbox.cgroups import CgroupHome
+from code_judge.sandbox.host import remove_tree
+from code_judge.sandbox.uids import SLOTS_PER_SUPERVISOR, kill_uid, slot_uid
+from code_judge.supervisor import UNSAFE_EXIT
 
 log = logging.getLogger(__name__)
 SLOTS_PER_PROCESS = 8
@@ -49,10 +51,15 @@ class WorkerPool:
         self._children[process.pid] = (process, slots)
 
     async def watch(self) -> None:
-        """Replace workers that end, for ever. What their runs left behind is killed and removed first."""
+        """Replace workers that end. What their runs left behind is killed and removed first.
+
+        Returns only when a worker refused to start, as the isolation it can give is too weak.
+        """
         while True:
             await asyncio.sleep(_CHECK_S)
             for pid, (process, slots) in list(self._children.items()):
+                if process.poll() == UNSAFE_EXIT:
+                    return
                 if process.poll() is not None:
                     log.warning("worker process %d ended with %s; starting another", pid, process.returncode)
                     del self._children[pid]
@@ -61,13 +68,15 @@ class WorkerPool:
 
     def _clean_after(self, pid: int, slots: int) -> None:
         if os.geteuid() == 0:
-            for slot in range(slots):
+            for slot in range(min(SLOTS_PER_SUPERVISOR, 4 * slots + 1)):
                 try:
-                    kill_uid(slot_uid(pid, slot, slots))
+                    kill_uid(slot_uid(pid, slot))
                 except OSError as error:
                     log.warning("cannot clean up after worker %d: %s", pid, error)
         for left in self.run_dir.glob(f"judge-{pid}-*"):
             remove_tree(left)
+        if (groups := CgroupHome.find()) is not None:
+            groups.sweep(f"code-judge-{pid}-")
 
     def stop(self) -> None:
         """End all workers and what they ran."""

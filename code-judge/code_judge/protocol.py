@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationErr
 from code_judge.jobs import Outcome, Report, RunLimits, text_digest
 from code_judge.settings import Settings
 
-LIMIT_NAMES = ("cpu_s", "wall_s", "memory_mb", "output_bytes", "output_chars")
+LIMIT_NAMES = ("cpu_s", "wall_s", "memory_mb", "output_bytes", "output_chars", "processes")
 
 
 class Limits(BaseModel):
@@ -20,9 +20,10 @@ class Limits(BaseModel):
 
     cpu_s: float | None = Field(None, gt=0, description="CPU seconds; the verdict is on CPU time.")
     wall_s: float | None = Field(None, gt=0, description="Wall seconds; default 3 x cpu_s.")
-    memory_mb: int | None = Field(None, ge=64, description="Memory of one process in MiB.")
+    memory_mb: int | None = Field(None, ge=64, description="Memory of the run in MiB, all its processes together.")
     output_bytes: int | None = Field(None, ge=0, description="Bytes of stdout or stderr that end the run.")
     output_chars: int | None = Field(None, ge=0, description="Characters of stdout and stderr sent back.")
+    processes: int | None = Field(None, ge=1, description="Processes and threads at one time.")
 
 
 class Submission(BaseModel):
@@ -147,6 +148,7 @@ def run_limits(submission: Submission, settings: Settings) -> RunLimits:
         memory_mb=min(asked.memory_mb or settings.default_memory_mb, settings.max_memory_mb),
         output_bytes=min(output_bytes, settings.max_output_bytes),
         output_chars=min(output_chars, settings.max_output_bytes),
+        processes=min(asked.processes or settings.default_processes, settings.max_processes),
     )
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import uvicorn
 
 from code_judge.app import create_app
-from code_judge.executor import remove_tree
 from code_judge.pool import WorkerPool
+from code_judge.sandbox.host import remove_tree
+from code_judge.sandbox.probe import TooWeak
 from code_judge.settings import Settings
 from code_judge.valkey import EmbeddedValkey
 
@@ -116,9 +117,12 @@ async def _serve(config: ServeConfig, queue_url: str, run_dir: Path) -> None:
         if config.workers:
             pool.start()
             watcher = asyncio.create_task(pool.watch())
+            watcher.add_done_callback(lambda _: leave())
         if config.port_file is not None:
             config.port_file.write_text(str(port))
         await server.serve(sockets=[listener])
+        if watcher is not None and watcher.done():
+            raise TooWeak("the workers refused to start; their messages say why")
     finally:
         if watcher is not None:
             watcher.cancel()
@@ -143,8 +147,11 @@ async def _work(pool: WorkerPool) -> None:
         loop.add_signal_handler(number, over.set)
     pool.start()
     watcher = asyncio.create_task(pool.watch())
+    watcher.add_done_callback(lambda _: over.set())
     try:
         await over.wait()
+        if watcher.done():
+            raise TooWeak("the workers refused to start; their messages say why")
     finally:
         watcher.cancel()
         pool.stop()

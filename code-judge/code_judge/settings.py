@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from code_judge.sandbox.levels import Level
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,11 +20,13 @@ class Settings:
     default_cpu_s: float = 10.0
     default_memory_mb: int = 256
     default_output_bytes: int = 1 << 20
+    default_processes: int = 64
     response_chars: int = 1000
     max_cpu_s: float = 120.0
     max_wall_s: float = 360.0
     max_memory_mb: int = 4096
     max_output_bytes: int = 16 << 20
+    max_processes: int = 256
     queue_life_s: float = 4.0
     long_batch_wait_s: float = 3615.0
     batch_window: int = 2
@@ -35,10 +39,12 @@ class Settings:
     cxx: str = "g++"
     key_prefix: str = "cj"
     token: str | None = None
+    min_isolation: Level = Level.L1
+    max_isolation: Level = Level.L3
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
-        """Read `env` (default: this process's). Raises ValueError naming the variable that is not a number."""
+        """Read `env` (default: this process's). Raises ValueError naming the variable that cannot be read."""
         source = os.environ if env is None else env
 
         def number(name: str, default: float) -> float:
@@ -47,6 +53,12 @@ class Settings:
                 return float(text) if text else default
             except ValueError:
                 raise ValueError(f"environment variable {name} must be a number, got {text!r}") from None
+
+        def level(name: str, default: Level) -> Level:
+            try:
+                return Level.parse(source[name]) if source.get(name) else default
+            except ValueError as error:
+                raise ValueError(f"environment variable {name}: {error}") from None
 
         base = cls()
         cpu_s = number("MAX_EXECUTION_TIME", base.default_cpu_s)
@@ -70,4 +82,6 @@ class Settings:
             cxx=source.get("CPP_COMPILER_PATH") or base.cxx,
             key_prefix=source.get("REDIS_KEY_PREFIX") or base.key_prefix,
             token=source.get("CODE_JUDGE_TOKEN") or None,
+            min_isolation=level("CODE_JUDGE_MIN_ISOLATION", base.min_isolation),
+            max_isolation=level("CODE_JUDGE_MAX_ISOLATION", base.max_isolation),
         )

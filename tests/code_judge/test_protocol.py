@@ -18,7 +18,7 @@ def test_ping_and_status(http: httpx.Client) -> None:
     status = http.get("/status").json()
     assert status["queue"] == 0
     assert status["num_workers"] == 2
-    assert status["isolation"].startswith("L0-rlimits")
+    assert status["isolation"].startswith(("L1-", "L2-", "L3-"))
 
 
 def test_healthz_runs_a_canary(http: httpx.Client) -> None:  # J1

@@ -1,0 +1,1 @@
+"""Confinement of runs: levels, primitives, slots. Nothing here knows of queues, HTTP or expected outputs."""

@@ -1,0 +1,76 @@
+"""The system call filter of a slot: everything is allowed but what reaches outside a run.
+
+A denied call answers EPERM, or ENOSYS where a library then falls back to a call that is judged by its arguments.
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import struct
+
+_LD_W_ABS, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_NR, _ARCH, _ARG0 = 0, 4, 16
+_X32_BIT = 0x40000000
+_NAMESPACE_FLAGS = 0x7E020000 | 0x80  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET} and CLONE_NEWTIME
+
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_CLONE = {"x86_64": 56, "aarch64": 220}
+_CLONE3 = 435
+# x86_64, aarch64. Calls from 424 on have one number everywhere.
+_DENIED: dict[str, tuple[int | None, int | None]] = {
+    "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "kcmp": (312, 272), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
+    "setns": (308, 268), "unshare": (272, 97), "bpf": (321, 280), "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282), "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105), "finit_module": (313, 273),
+    "delete_module": (176, 106), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "quotactl": (179, 60), "acct": (163, 89),
+    "syslog": (103, 116), "settimeofday": (164, 170), "clock_settime": (227, 112), "clock_adjtime": (305, 266),
+    "adjtimex": (159, 171), "sethostname": (170, 161), "setdomainname": (171, 162), "iopl": (172, None),
+    "ioperm": (173, None), "lookup_dcookie": (212, 18), "vhangup": (153, 58), "fanotify_init": (300, 262),
+    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431),
+    "fsmount": (432, 432), "fspick": (433, 433), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
+    "mount_setattr": (442, 442), "quotactl_fd": (443, 443), "memfd_secret": (447, 447),
+}  # fmt: skip
+_MEMFD_CREATE = (319, 279)
+
+
+def _op(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, yes, no, value)
+
+
+def supported() -> bool:
+    """Whether the filter knows this architecture."""
+    return platform.machine() in _AUDIT_ARCH
+
+
+def build_filter(allow_memfd: bool, machine: str | None = None) -> bytes:
+    """The BPF program. `allow_memfd`: only where a cgroup counts such memory. KeyError for another architecture."""
+    name = machine or platform.machine()
+    column = list(_AUDIT_ARCH).index(name)
+    denied = sorted(number for pair in _DENIED.values() if (number := pair[column]) is not None)
+    if not allow_memfd:
+        denied.append(_MEMFD_CREATE[column])
+    deny = _op(_RET, _ERRNO | errno.EPERM)
+    program = [
+        _op(_LD_W_ABS, _ARCH),
+        _op(_JEQ, _AUDIT_ARCH[name], 1, 0),
+        _op(_RET, _KILL),
+        _op(_LD_W_ABS, _NR),
+        _op(_JGE, _X32_BIT, 0, 1),
+        deny,
+        _op(_JEQ, _CLONE3, 0, 1),
+        _op(_RET, _ERRNO | errno.ENOSYS),
+        _op(_JEQ, _CLONE[name], 0, 4),
+        _op(_LD_W_ABS, _ARG0),
+        _op(_JSET, _NAMESPACE_FLAGS, 0, 1),
+        deny,
+        _op(_RET, _ALLOW),
+    ]
+    for index, number in enumerate(denied):
+        program.append(_op(_JEQ, number, len(denied) - index, 0))
+    return b"".join([*program, _op(_RET, _ALLOW), deny])

@@ -1,0 +1,438 @@
+"""A slot as its supervisor sees it: start it, give it one run at a time, watch the run's limits, read bounded output.
+
+The end of a run is told by the slot, after every process of the run is gone, or forced at a deadline; never by the
+end of output. Output pipes live as long as the slot, since nothing of a run lives longer than the run.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from pathlib import Path
+
+from code_judge.sandbox import proctree
+from code_judge.sandbox.cgroups import Cgroup
+from code_judge.sandbox.launch import SlotConfig
+
+log = logging.getLogger(__name__)
+_CHUNK = 1 << 16
+_DRAIN_CHUNKS = 17  # one more than a full pipe of the largest unprivileged size
+_TICK_MIN_S, _TICK_MAX_S = 0.02, 0.1
+_START_S = 60.0
+_GRACE_S = 5.0
+# Interpreters reserve address space that they never use; the limit on used memory is the smaller one.
+ADDRESS_SPACE_ALLOWANCE = 256 << 20
+REQUEST = struct.Struct("=iQQQQQ")
+"""mode, then CPU seconds, address space, processes (0: not by rlimit), file size, open files."""
+ANSWER = struct.Struct("=iiiddq")
+"""kind, wait status, processes that outlived the main one, user and system seconds, largest size in KiB."""
+
+
+class Mode(IntEnum):
+    """What a run is: the Python program main.py, the same as a notebook cell, or another executable."""
+
+    PROGRAM = 0
+    CELL = 1
+    EXECUTE = 2
+
+
+_KEEP_FILES, _ONLY_CLEAN = 0x10, 0x20
+
+
+class Stopped(str, Enum):
+    """Which limit made the supervisor end a run."""
+
+    CPU = "cpu"
+    WALL = "wall"
+    OUTPUT = "output"
+    MEMORY = "memory"
+    PROCESSES = "processes"
+    DISK = "disk"
+
+
+@dataclass(frozen=True)
+class SlotLimits:
+    """Limits of one run. Memory counts all its processes, `output` each of stdout and stderr; sizes in bytes."""
+
+    cpu_s: float
+    wall_s: float
+    memory: int
+    output: int
+    processes: int
+    file_size: int
+    open_files: int = 256
+    disk: int = 64 << 20
+    inodes: int = 4096
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run. `files` are written to the work directory first; `argv` only for Mode.EXECUTE."""
+
+    mode: Mode
+    files: Mapping[str, bytes]
+    stdin: bytes | None
+    limits: SlotLimits
+    argv: tuple[str, ...] = ()
+    keep_files: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is over. Exactly one of `exit_code` and `signal` is set. Times in seconds."""
+
+    exit_code: int | None
+    signal: int | None
+    stopped: Stopped | None
+    cpu_s: float
+    wall_s: float
+    max_rss_mb: float
+    stdout: bytes
+    stdout_bytes: int
+    stderr: bytes
+    stderr_bytes: int
+    processes_left: int = 0
+
+
+class SlotLost(RuntimeError):
+    """The slot ended, or could not start. Says nothing about the program."""
+
+
+class _Stream:
+    """The read end of a pipe; keeps at most `cap` bytes of one run."""
+
+    def __init__(self) -> None:
+        self.fd, self.write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.fd, False)
+        self.reset(0)
+
+    def reset(self, cap: int) -> None:
+        self.cap, self.total, self.kept = cap, 0, bytearray()
+
+    def read(self) -> bool:
+        """One chunk; False when there is nothing to read now."""
+        try:
+            data = os.read(self.fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        self.total += len(data)
+        room = self.cap - len(self.kept)
+        if room > 0:
+            self.kept += data[:room]
+        return len(data) == _CHUNK
+
+    def drain(self) -> None:
+        for _ in range(_DRAIN_CHUNKS):
+            if not self.read():
+                return
+
+
+def _stdin_fd(data: bytes | None) -> int | None:
+    if data is None:
+        return None
+    writer = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    with os.fdopen(writer, "wb") as file:
+        file.write(data)
+        file.flush()
+        return os.open(f"/proc/self/fd/{writer}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@dataclass
+class _Run:
+    request: Request
+    begun: float
+    done: asyncio.Future[tuple[int, int, float, int]]
+    stopped: Stopped | None = None
+    cpu_seen: float = 0.0
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass
+class Slot:
+    """One warm interpreter and its confinement. Belongs to the running event loop."""
+
+    config: SlotConfig
+    group: Cgroup | None = None
+    watch_disk: Path | None = None
+    """At levels without a size-limited file system: the directory whose size is watched."""
+    limit_by_uid: bool = True
+    """Whether RLIMIT_NPROC counts only this slot."""
+    runs: int = 0
+    pid: int = 0
+    _run: _Run | None = None
+    _work_fd: int = -1
+    _ready: asyncio.Future[None] | None = None
+    _group_limits: tuple[int, int] | None = None
+    _closed: bool = False
+    _out: _Stream = field(default_factory=_Stream)
+    _err: _Stream = field(default_factory=_Stream)
+    _control: socket.socket = field(init=False)
+    _cleaned: asyncio.Future[None] | None = None
+    idle_since: float = 0.0
+
+    @property
+    def alive(self) -> bool:
+        return self.pid > 0 and not self._closed
+
+    async def start(self) -> None:
+        """Raises SlotLost when the confinement or the interpreter does not come up."""
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        command = [sys.executable, "-m", "code_judge.sandbox.launch", self.config.dumps()]
+        source = str(Path(__file__).parents[2])
+        with theirs:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=self._out.write_end, stderr=self._err.write_end,
+                env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": source}, start_new_session=True,
+                pass_fds=(3,), preexec_fn=lambda: os.dup2(theirs.fileno(), 3),
+            )  # fmt: skip
+        loop.add_reader(self._control, self._receive)
+        loop.add_reader(self._out.fd, self._readable, self._out)
+        loop.add_reader(self._err.fd, self._readable, self._err)
+        for stream in (self._out, self._err):
+            stream.reset(1 << 14)
+            if self.config.uid is not None:  # so that a run may open /dev/stdout
+                os.fchown(stream.write_end, self.config.uid, self.config.uid)
+        try:
+            await loop.run_in_executor(None, process.wait)
+            await asyncio.wait_for(self._ready, _START_S)
+        except (SlotLost, asyncio.TimeoutError) as error:
+            self._err.drain()
+            said = self._err.kept.decode(errors="replace").strip()[-1000:]
+            self.close()
+            raise SlotLost(f"slot did not start: {error} {said}".strip()) from None
+        for stream in (self._out, self._err):
+            stream.drain()
+            os.close(stream.write_end)
+            stream.write_end = -1
+
+    async def run(self, request: Request) -> Finished:
+        """Run to the end or a limit. Raises SlotLost, after which the slot is closed, and OSError."""
+        if self._closed or self._run is not None:
+            raise SlotLost("the slot is closed or busy")
+        limits = request.limits
+        self._limit_group(limits)
+        for name, data in request.files.items():
+            self._write(name, data)
+        for stream in (self._out, self._err):
+            stream.reset(limits.output)
+        loop = asyncio.get_running_loop()
+        run = self._run = _Run(request, time.monotonic(), loop.create_future())
+        try:
+            self._send(request)
+            self._tick(run)
+            status, left, cpu_s, size_kb = await run.done
+            wall_s = time.monotonic() - run.begun
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if run.timer is not None:
+                run.timer.cancel()
+            self._run = None
+        self.runs += 1
+        for stream in (self._out, self._err):
+            stream.drain()
+        return self._finished(run, status, left, cpu_s, wall_s, size_kb)
+
+    def _finished(self, run: _Run, status: int, left: int, cpu_s: float, wall_s: float, size_kb: int) -> Finished:
+        code = os.waitstatus_to_exitcode(status)
+        stopped = run.stopped
+        if stopped is None and max(self._out.total, self._err.total) > run.request.limits.output:
+            stopped = Stopped.OUTPUT
+        return Finished(
+            exit_code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            stopped=stopped,
+            cpu_s=cpu_s,
+            wall_s=wall_s,
+            max_rss_mb=size_kb / 1024,
+            stdout=bytes(self._out.kept),
+            stdout_bytes=self._out.total,
+            stderr=bytes(self._err.kept),
+            stderr_bytes=self._err.total,
+            processes_left=left,
+        )
+
+    def _limit_group(self, limits: SlotLimits) -> None:
+        wanted = (limits.memory, limits.processes)
+        if self.group is not None and self._group_limits != wanted:
+            # The warm interpreter itself is in the group too.
+            self.group.limit(limits.memory + (64 << 20), limits.processes + 2)
+            self._group_limits = wanted
+
+    def _write(self, name: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o755, dir_fd=self._work_fd)
+        try:
+            if self.config.uid is not None:
+                os.fchown(fd, self.config.uid, self.config.uid)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+        finally:
+            os.close(fd)
+
+    async def clean(self) -> None:
+        """Empty the directories of a run that kept its files. Raises SlotLost."""
+        if self._closed or self._run is not None:
+            raise SlotLost("the slot is closed or busy")
+        self._cleaned = asyncio.get_running_loop().create_future()
+        self._control.send(REQUEST.pack(_ONLY_CLEAN, 0, 0, 0, 0, 0))
+        await self._cleaned
+
+    def read_file(self, name: str, cap: int) -> bytes | None:
+        """A regular file that the last run left in the work directory; None for anything else."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._work_fd)
+        except OSError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            if not os.path.isfile(f"/proc/self/fd/{fd}"):
+                return None
+            return file.read(cap + 1)
+
+    def _send(self, request: Request) -> None:
+        limits = request.limits
+        mode = request.mode | (_KEEP_FILES if request.keep_files else 0)
+        header = REQUEST.pack(
+            mode,
+            math.ceil(limits.cpu_s) + 1,
+            limits.memory + ADDRESS_SPACE_ALLOWANCE,
+            limits.processes if self.limit_by_uid else 0,
+            limits.file_size,
+            limits.open_files,
+        )
+        extra = "\0".join(request.argv).encode("utf-8", "surrogateescape")
+        stdin = _stdin_fd(request.stdin)
+        if stdin is None:
+            self._control.send(header + extra)
+            return
+        try:
+            rights = array.array("i", [stdin])
+            self._control.sendmsg([header + extra], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        finally:
+            os.close(stdin)
+
+    def _readable(self, stream: _Stream) -> None:
+        stream.read()
+        run = self._run
+        if run is not None and stream.total > stream.cap and run.stopped is None:
+            self._stop(run, Stopped.OUTPUT)
+
+    def _receive(self) -> None:
+        try:
+            data, rights, _, _ = self._control.recvmsg(4096, socket.CMSG_SPACE(4))
+        except BlockingIOError:
+            return
+        except OSError:
+            data, rights = b"", []
+        if self._ready is not None and not self._ready.done():
+            self._started(data, rights)
+        elif not data:
+            self._err.drain()
+            self._lost(f"the slot's interpreter ended {bytes(self._err.kept[-300:])!r}")
+        elif self._cleaned is not None and not self._cleaned.done():
+            self._cleaned.set_result(None)
+        elif self._run is not None:
+            kind, status, left, user, system, size = ANSWER.unpack(data)
+            if kind == 2:
+                proctree.kill_below(self.pid)
+            elif kind == 0 and not self._run.done.done():
+                self._run.done.set_result((status, left, user + system, size))
+
+    def _started(self, data: bytes, rights: list[tuple[int, int, bytes]]) -> None:
+        assert self._ready is not None
+        word, _, rest = data.decode(errors="replace").partition(" ")
+        if word == "pid":
+            self.pid = int(rest)
+        elif word == "ready":
+            self._work_fd = array.array("i", rights[0][2])[0]
+            self._ready.set_result(None)
+        else:
+            self._ready.set_exception(SlotLost(rest or "it ended at once"))
+
+    def _lost(self, why: str) -> None:
+        run = self._run
+        if run is not None and not run.done.done():
+            run.done.set_exception(SlotLost(why))
+        if self._cleaned is not None and not self._cleaned.done():
+            self._cleaned.set_exception(SlotLost(why))
+        self.close()
+
+    def _stop(self, run: _Run, reason: Stopped) -> None:
+        run.stopped = reason
+        proctree.kill_below(self.pid)
+        if run.timer is not None:
+            run.timer.cancel()
+        # A slot that does not answer after its run was killed is stuck itself.
+        run.timer = asyncio.get_running_loop().call_later(_GRACE_S, self._lost, "the slot did not answer")
+
+    def _tick(self, run: _Run) -> None:
+        limits = run.request.limits
+        passed = time.monotonic() - run.begun
+        reason = None
+        if passed > _TICK_MIN_S / 2:  # most runs end before the first look
+            now = proctree.usage(proctree.descendants(self.pid))
+            run.cpu_seen = max(run.cpu_seen, now.cpu_s)
+            reason = self._broken(now, limits, passed, run.cpu_seen)
+        if reason is not None:
+            self._stop(run, reason)
+            return
+        left = min(limits.cpu_s - run.cpu_seen, limits.wall_s - passed)
+        pause = min(max(left, _TICK_MIN_S), _TICK_MAX_S if passed > 1 else 2 * _TICK_MIN_S)
+        run.timer = asyncio.get_running_loop().call_later(pause, self._tick, run)
+
+    def _broken(self, now: proctree.Usage, limits: SlotLimits, passed: float, cpu_s: float) -> Stopped | None:
+        if cpu_s >= limits.cpu_s:
+            return Stopped.CPU
+        if passed >= limits.wall_s:
+            return Stopped.WALL
+        if now.processes > limits.processes + 1:
+            return Stopped.PROCESSES
+        if now.memory > limits.memory:
+            return Stopped.MEMORY
+        if self.watch_disk is not None:
+            size, count = proctree.tree_size(self.watch_disk)
+            if size > limits.disk or count > limits.inodes:
+                return Stopped.DISK
+        return None
+
+    def close(self) -> None:
+        """End the slot and all in it. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        for fd in (self._control.fileno(), self._out.fd, self._err.fd):
+            loop.remove_reader(fd)
+        self._control.close()
+        if self.pid:
+            proctree.kill_below(self.pid)
+            with contextlib.suppress(ProcessLookupError):  # already gone
+                os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # the launcher failed before we inherited it
+                os.waitpid(self.pid, 0)
+        for fd in (self._out.fd, self._err.fd, self._out.write_end, self._err.write_end, self._work_fd):
+            if fd >= 0:
+                os.close(fd)
+        if self.group is not None:
+            try:
+                self.group.remove()
+            except OSError as error:
+                log.warning("cannot remove the cgroup of a slot: %s", error)

@@ -30,7 +30,7 @@ class SlotPool:
     restarts: int = 0
 
     async def prepare(self) -> None:
-        """Start the bare slots. Raises SlotLost or OSError."""
+        """Start the slots of the smallest kind. Raises SlotLost or OSError."""
         slots = [self.host.make(self.means, Kind.BARE) for _ in range(self.capacity)]
         await asyncio.gather(*(slot.start() for slot in slots))
         self._idle[Kind.BARE] += slots
@@ -80,7 +80,7 @@ class SlotPool:
                 self._idle[kind] = [slot for slot in idle if slot not in old]
                 for slot in old:
                     self._dispose(slot)
-        while sum(map(len, self._idle.values())) > 2 * self.capacity:
+        while sum(map(len, self._idle.values())) > 3 * self.capacity:
             kind = max(self._idle, key=lambda name: len(self._idle[name]))
             self._dispose(self._idle[kind].pop(0))
 

@@ -6,27 +6,26 @@ import re
 from enum import Enum
 
 _STANDARD = (
-    "abc array ast bisect builtins cmath collections contextlib copy dataclasses datetime decimal enum fractions "
-    "functools heapq io itertools json math operator os random re statistics string sys textwrap threading time "
-    "traceback types typing"
+    "abc array ast bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools "
+    "heapq io itertools json math operator random re statistics string textwrap threading time traceback types typing"
 )
+_IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([^#\n]+)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+_ALWAYS_LOADED = {"import", "from", "as", "sys", "os", "time", "builtins", "gc", "errno", "__future__", "annotations"}
 
 
 class Kind(str, Enum):
-    """A kind of slot. Larger interpreters fork more slowly, so none is larger than its programs want."""
+    """A kind of slot. A fork costs what its interpreter has loaded, so none is larger than its programs want."""
 
     BARE = "bare"
+    STANDARD = "standard"
     NUMPY = "numpy"
     SYMPY = "sympy"
 
     @property
     def preload(self) -> list[str]:
-        extra = {Kind.BARE: "", Kind.NUMPY: "numpy", Kind.SYMPY: "numpy sympy"}[self]
-        return [*_STANDARD.split(), *extra.split()]
-
-
-_IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([^#\n]+)", re.MULTILINE)
-_WORD = re.compile(r"\b(numpy|sympy|scipy|pandas)\b")
+        extra = {Kind.NUMPY: "numpy", Kind.SYMPY: "numpy sympy"}.get(self, "")
+        return [] if self is Kind.BARE else [*_STANDARD.split(), *extra.split()]
 
 
 def kind_of(source: str) -> Kind:
@@ -36,4 +35,6 @@ def kind_of(source: str) -> Kind:
     names = {word for line in _IMPORT.findall(source) for word in _WORD.findall(line)}
     if "sympy" in names:
         return Kind.SYMPY
-    return Kind.NUMPY if names else Kind.BARE
+    if names & {"numpy", "scipy", "pandas"}:
+        return Kind.NUMPY
+    return Kind.BARE if names <= _ALWAYS_LOADED else Kind.STANDARD

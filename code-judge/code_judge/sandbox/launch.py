@@ -64,6 +64,7 @@ def _leave_namespaces(config: SlotConfig) -> None:
             os.setgroups([])
             os.setresgid(config.uid, config.uid, config.uid)
             os.setresuid(config.uid, config.uid, config.uid)
+            syscalls.set_dumpable()
         uid, gid = os.geteuid(), os.getegid()
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         _identity_map(uid, gid)
@@ -125,7 +126,7 @@ def _become_slot(config: SlotConfig) -> None:
     if level >= Level.L1:
         _confine_paths(config)
         syscalls.install_filter(seccomp.build_filter(allow_memfd=level is Level.L3))
-    argv = [config.python, "-B", "-c", _ZYGOTE, json.dumps(config.zygote)]
+    argv = [config.python, "-B", "-c", _ZYGOTE, repr(config.zygote)]
     os.execve(config.python, argv, config.environment)
 
 

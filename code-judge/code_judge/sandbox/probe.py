@@ -27,6 +27,7 @@ _LIMITS = SlotLimits(
 # Each line tries one way out and adds its name when it succeeds.
 _CANARY = r"""
 import json, os, socket
+import decimal  # not loaded yet: the run's user must be able to read the interpreter's files
 facts = json.loads(os.read(0, 4096))
 out = []
 def attempt(name, action):

@@ -42,14 +42,15 @@ ANSWER = struct.Struct("=iiiddq")
 
 
 class Mode(IntEnum):
-    """What a run is: the Python program main.py, the same as a notebook cell, or another executable."""
+    """What a run is: the Python program main.py, the same as a notebook cell, another executable, or our own code."""
 
     PROGRAM = 0
     CELL = 1
     EXECUTE = 2
+    AGENT = 3
 
 
-_KEEP_FILES, _ONLY_CLEAN = 0x10, 0x20
+_KEEP_FILES, _ONLY_CLEAN, _STDIN = 0x10, 0x20, 0x40
 
 
 class Stopped(str, Enum):
@@ -80,7 +81,10 @@ class SlotLimits:
 
 @dataclass(frozen=True)
 class Request:
-    """One run. `files` are written to the work directory first; `argv` only for Mode.EXECUTE."""
+    """One run. `files` are written to the work directory first; `argv` only for Mode.EXECUTE.
+
+    Mode.AGENT runs the text `agent` with `descriptors` as 3 and 4.
+    """
 
     mode: Mode
     files: Mapping[str, bytes]
@@ -88,6 +92,8 @@ class Request:
     limits: SlotLimits
     argv: tuple[str, ...] = ()
     keep_files: bool = False
+    agent: bytes = b""
+    descriptors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,10 +218,8 @@ class Slot:
             await loop.run_in_executor(None, process.wait)
             await asyncio.wait_for(self._ready, _START_S)
         except (SlotLost, asyncio.TimeoutError) as error:
-            self._err.drain()
-            said = self._err.kept.decode(errors="replace").strip()[-1000:]
             self.close()
-            raise SlotLost(f"slot did not start: {error} {said}".strip()) from None
+            raise SlotLost(f"slot did not start: {error}") from None
         for stream in (self._out, self._err):
             stream.drain()
             os.close(stream.write_end)
@@ -309,7 +313,7 @@ class Slot:
 
     def _send(self, request: Request) -> None:
         limits = request.limits
-        mode = request.mode | (_KEEP_FILES if request.keep_files else 0)
+        mode = request.mode | (_KEEP_FILES if request.keep_files else 0) | (_STDIN if request.stdin is not None else 0)
         header = REQUEST.pack(
             mode,
             math.ceil(limits.cpu_s) + 1,
@@ -318,16 +322,17 @@ class Slot:
             limits.file_size,
             limits.open_files,
         )
-        extra = "\0".join(request.argv).encode("utf-8", "surrogateescape")
+        extra = request.agent or "\0".join(request.argv).encode("utf-8", "surrogateescape")
         stdin = _stdin_fd(request.stdin)
-        if stdin is None:
+        fds = [*(() if stdin is None else (stdin,)), *request.descriptors]
+        if not fds:
             self._control.send(header + extra)
             return
         try:
-            rights = array.array("i", [stdin])
-            self._control.sendmsg([header + extra], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            self._control.sendmsg([header + extra], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
         finally:
-            os.close(stdin)
+            if stdin is not None:
+                os.close(stdin)
 
     def _readable(self, stream: _Stream) -> None:
         stream.read()
@@ -365,7 +370,9 @@ class Slot:
             self._work_fd = array.array("i", rights[0][2])[0]
             self._ready.set_result(None)
         else:
-            self._ready.set_exception(SlotLost(rest or "it ended at once"))
+            self._err.drain()
+            said = bytes(self._err.kept[-500:]).decode(errors="replace").strip()
+            self._ready.set_exception(SlotLost(rest or f"it ended at once: {said}"))
 
     def _lost(self, why: str) -> None:
         run = self._run

@@ -72,6 +72,11 @@ def die_with_parent(signal_number: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal_number, "PR_SET_PDEATHSIG")
 
 
+def set_dumpable() -> None:
+    """Own the entries of /proc/self again, after a change of user gave them to root."""
+    _prctl(_PR_SET_DUMPABLE, 1, "PR_SET_DUMPABLE")
+
+
 def become_subreaper() -> None:
     """Orphaned descendants become children of this process."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, "PR_SET_CHILD_SUBREAPER")

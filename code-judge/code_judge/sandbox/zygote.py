@@ -7,20 +7,20 @@ directories and answers. It never holds a program, an input or an expected outpu
 
 
 def _zygote():
+    # C modules where the public ones only wrap them: every page that is loaded here is copied for every run.
+    import _ast as ast
+    import _signal as signal  # pyright: ignore[reportMissingImports]
     import _socket
-    import ast
     import ctypes
     import fcntl
     import gc
-    import json
     import os
     import resource
-    import signal
     import struct
     import sys
-    import types
+    from _frozen_importlib_external import SourceFileLoader
 
-    config = json.loads(sys.argv[1])
+    config = eval(sys.argv[1])
     work, scratch, uid, pid_one = config["work"], config["scratch"], config["uid"], config["pid_one"]
     request, answer = struct.Struct(config["request"]), struct.Struct(config["answer"])
     libc = ctypes.CDLL(None, use_errno=True)
@@ -146,9 +146,7 @@ def _zygote():
         return body, last
 
     def run_program(echo):
-        from importlib.machinery import SourceFileLoader
-
-        module = types.ModuleType("__main__")
+        module = type(sys)("__main__")
         main = module.__dict__
         main.update(
             __file__=path, __builtins__=sys.modules["builtins"], __annotations__={}, __cached__=None,
@@ -167,6 +165,15 @@ def _zygote():
 
         shut_down(main, attempt(whole) or 0)
 
+    def run_agent(text):
+        """A program of the service itself: it runs parts of the user's on request, over descriptor 3."""
+        module = type(sys)("__main__")
+        module.__dict__.update(__builtins__=sys.modules["builtins"], __file__=path)
+        sys.modules["__main__"] = module
+        gc.enable()
+        agent = {"__name__": "agent", "__builtins__": sys.modules["builtins"]}
+        shut_down(module.__dict__, attempt(lambda: exec(compile(text, "<agent>", "exec"), agent)) or 0)
+
     def limit(kind, value):
         resource.setrlimit(kind, (value, value))
 
@@ -174,10 +181,12 @@ def _zygote():
         """Everything between fork and the program; any failure here ends the run as an error of the service."""
         _, cpu, space, processes, file_size, files = fields
         os.setsid()
-        for target, fd in enumerate(fds):
+        targets = ([0, 3, 4] if fields[0] & 0x40 else [3, 4])[: len(fds)]  # flag: the first descriptor is stdin
+        for target, fd in zip(targets, fds, strict=True):
             os.dup2(fd, target)
-        os.closerange(4 if own_domain < 0 else own_domain + 1, 256)
-        os.close(3)
+        free = max([2, *targets]) + 1
+        os.closerange(free, max(free, own_domain))
+        os.closerange(max(free, own_domain + 1), 256)
         limit(resource.RLIMIT_CPU, cpu)
         limit(resource.RLIMIT_FSIZE, file_size)
         limit(resource.RLIMIT_NOFILE, files)
@@ -209,6 +218,8 @@ def _zygote():
             os.kill(os.getpid(), signal.SIGKILL)
         if mode < 2:
             run_program(mode == 1)
+        if mode == 3:
+            run_agent(extra)
         argv = extra.decode("utf-8", "surrogateescape").split("\0")
         try:
             os.execve(argv[0], argv, dict(os.environ))
@@ -286,10 +297,14 @@ def _zygote():
     counter = [0]
     own = globals()
     directories = [os.open(name, os.O_RDONLY | os.O_DIRECTORY) for name in [work, *scratch]]
+    directories = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in directories]
+    if own_domain >= 0:
+        own_domain = fcntl.fcntl(own_domain, fcntl.F_DUPFD_CLOEXEC, 6)
+    os.closerange(4, 6)
     control = _socket.socket(fileno=3)
     os.chdir(work)
     control.sendmsg([b"ready"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", directories[0]))])
-    room = _socket.CMSG_SPACE(4)
+    room = _socket.CMSG_SPACE(3 * 4)
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -297,7 +312,7 @@ def _zygote():
         data, ancillary, _, _ = control.recvmsg(1 << 16, room)
         if not data:
             os._exit(0)
-        fds = [struct.unpack("i", item[2][:4])[0] for item in ancillary]
+        fds = [fd for item in ancillary for fd in struct.unpack(f"{len(item[2]) // 4}i", item[2])]
         fields = request.unpack_from(data)
         if fields[0] & 0x20:  # only clean
             clean()

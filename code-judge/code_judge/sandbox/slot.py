@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -156,13 +156,31 @@ def _stdin_fd(data: bytes | None) -> int | None:
         return os.open(f"/proc/self/fd/{writer}", os.O_RDONLY | os.O_CLOEXEC)
 
 
+@dataclass(frozen=True)
+class Part:
+    """What was measured of one part of a long run (a cell of a session)."""
+
+    stopped: Stopped | None
+    cpu_s: float
+    wall_s: float
+    memory: int
+    stdout: bytes
+    stdout_bytes: int
+    stderr: bytes
+    stderr_bytes: int
+
+
 @dataclass
 class _Run:
-    request: Request
+    limits: SlotLimits
     begun: float
     done: asyncio.Future[tuple[int, int, float, int]]
+    breaker: Callable[[Stopped], None] | None = None
+    """What to do at a limit; the whole run is killed when there is none."""
     stopped: Stopped | None = None
+    cpu_base: float = 0.0
     cpu_seen: float = 0.0
+    memory_seen: int = 0
     timer: asyncio.TimerHandle | None = None
 
 
@@ -236,10 +254,11 @@ class Slot:
         for stream in (self._out, self._err):
             stream.reset(limits.output)
         loop = asyncio.get_running_loop()
-        run = self._run = _Run(request, time.monotonic(), loop.create_future())
+        run = self._run = _Run(limits, time.monotonic(), loop.create_future())
         try:
             self._send(request)
-            self._tick(run)
+            if request.mode is not Mode.AGENT:  # an agent's parts have limits of their own
+                self._tick(run)
             status, left, cpu_s, size_kb = await run.done
             wall_s = time.monotonic() - run.begun
         except BaseException:
@@ -257,7 +276,7 @@ class Slot:
     def _finished(self, run: _Run, status: int, left: int, cpu_s: float, wall_s: float, size_kb: int) -> Finished:
         code = os.waitstatus_to_exitcode(status)
         stopped = run.stopped
-        if stopped is None and max(self._out.total, self._err.total) > run.request.limits.output:
+        if stopped is None and max(self._out.total, self._err.total) > run.limits.output:
             stopped = Stopped.OUTPUT
         return Finished(
             exit_code=code if code >= 0 else None,
@@ -382,21 +401,61 @@ class Slot:
             self._cleaned.set_exception(SlotLost(why))
         self.close()
 
-    def _stop(self, run: _Run, reason: Stopped) -> None:
-        run.stopped = reason
-        proctree.kill_below(self.pid)
+    def begin_part(self, limits: SlotLimits, breaker: Callable[[Stopped], None]) -> None:
+        """From here on the run is watched by these limits; `breaker` is called once at the first that breaks."""
+        run = self._run
+        if run is None:
+            raise SlotLost("the session is over")
+        for stream in (self._out, self._err):
+            stream.drain()
+            stream.reset(limits.output)
+        now = proctree.usage(proctree.descendants(self.pid))
+        run.limits, run.begun, run.breaker, run.stopped = limits, time.monotonic(), breaker, None
+        run.cpu_base, run.cpu_seen, run.memory_seen = now.cpu_s, 0.0, now.memory
+        self._tick(run)
+
+    def end_part(self) -> Part:
+        """Stop watching; the run itself goes on."""
+        run = self._run
+        if run is None:
+            raise SlotLost("the session is over")
         if run.timer is not None:
             run.timer.cancel()
+        now = proctree.usage(proctree.descendants(self.pid))
+        for stream in (self._out, self._err):
+            stream.drain()
+        if run.stopped is None and max(self._out.total, self._err.total) > run.limits.output:
+            run.stopped = Stopped.OUTPUT
+        return Part(
+            stopped=run.stopped,
+            cpu_s=max(run.cpu_seen, now.cpu_s - run.cpu_base),
+            wall_s=time.monotonic() - run.begun,
+            memory=max(run.memory_seen, now.memory),
+            stdout=bytes(self._out.kept),
+            stdout_bytes=self._out.total,
+            stderr=bytes(self._err.kept),
+            stderr_bytes=self._err.total,
+        )
+
+    def _stop(self, run: _Run, reason: Stopped) -> None:
+        run.stopped = reason
+        if run.timer is not None:
+            run.timer.cancel()
+        if run.breaker is not None:
+            run.breaker(reason)
+            return
+        proctree.kill_below(self.pid)
         # A slot that does not answer after its run was killed is stuck itself.
         run.timer = asyncio.get_running_loop().call_later(_GRACE_S, self._lost, "the slot did not answer")
 
     def _tick(self, run: _Run) -> None:
-        limits = run.request.limits
+        limits = run.limits
         passed = time.monotonic() - run.begun
         reason = None
         if passed > _TICK_MIN_S / 2:  # most runs end before the first look
             now = proctree.usage(proctree.descendants(self.pid))
-            run.cpu_seen = max(run.cpu_seen, now.cpu_s)
+            run.cpu_seen = max(run.cpu_seen, now.cpu_s - run.cpu_base)
+            run.memory_seen = max(run.memory_seen, now.memory)
             reason = self._broken(now, limits, passed, run.cpu_seen)
         if reason is not None:
             self._stop(run, reason)

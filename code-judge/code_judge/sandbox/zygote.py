@@ -323,13 +323,17 @@ def _zygote():
             child(fields, fds, data[request.size :])
         for fd in fds:
             os.close(fd)
-        _, status, usage = os.wait4(pid, 0)
+        ended, early = 0, []
+        while ended != pid:  # orphans of the run end here too
+            ended, status, usage = os.wait4(-1, 0)
+            early.append(usage)
         count, user, system, size = reap()
         for fd in (1, 2):
             fcntl.fcntl(fd, fcntl.F_SETFL, 0)  # a run may have changed the shared pipe's mode
         if not fields[0] & 0x10:  # keep the files: the next request goes on with them
             clean()
-        user, system, size = user + usage.ru_utime, system + usage.ru_stime, max(size, usage.ru_maxrss)
+        for usage in early:
+            user, system, size = user + usage.ru_utime, system + usage.ru_stime, max(size, usage.ru_maxrss)
         control.send(answer.pack(0, status, count, user, system, size))
 
 

@@ -1,0 +1,225 @@
+"""A stateful interpreter on one slot: cells, branches from any state, limits per cell.
+
+Branches are forks of one process tree and share the slot's files. One cell runs at a time. A cell at its limit is
+interrupted, so that the state before it mostly survives; one that ignores the interrupt is killed, and its branch ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from code_judge.sandbox import proctree
+from code_judge.sandbox.agents import agent_text
+from code_judge.sandbox.slot import Finished, Mode, Part, Request, Slot, SlotLimits, SlotLost, Stopped
+
+_HEADER = struct.Struct("!I")
+_INTERRUPT_GRACE_S = 0.5
+_KILL_GRACE_S = 5.0
+_MAX_REPLY = 64 << 20
+
+
+class BranchLost(RuntimeError):
+    """The process of this branch is gone; the text says why."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """How a cell ended. `status` is `ok`, `error`, `exit` or `died`; error_* are None unless it raised."""
+
+    status: str
+    part: Part
+    error_class: str | None = None
+    message: str | None = None
+    line: int | None = None
+    exit_code: int | None = None
+
+
+@dataclass
+class _Branch:
+    pid: int
+    """Of its process, as this process sees it; 0 when it must be looked up again after a rollback cell."""
+    channel: socket.socket
+    inner_pid: int
+
+
+@dataclass
+class Session:
+    """`open` it, use it, `close` it: after that the slot is free for other runs."""
+
+    slot: Slot
+    limits: SlotLimits
+    """Memory, processes and files of all branches together; CPU seconds of one process over its whole life."""
+    _branches: dict[int, _Branch] = field(default_factory=dict)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _run: asyncio.Task[Finished] | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def open(self) -> int:
+        """Start; returns the first branch. Raises SlotLost."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            text = agent_text("frames", "cells", "session")
+            request = Request(Mode.AGENT, {}, None, self.limits, agent=text, descriptors=(theirs.fileno(),))
+            self._run = asyncio.create_task(self.slot.run(request))
+            await asyncio.sleep(0)  # the request is sent in the task's first step
+        number = next(self._numbers)
+        hello = await self._reply(ours, 10.0)
+        self._branches[number] = _Branch(0, ours, int(hello["pid"]))
+        return await self.fork(number)
+
+    async def fork(self, branch: int) -> int:
+        """A new branch with the state of `branch`. Raises BranchLost."""
+        async with self._lock:
+            parent = self._find(branch)
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            with theirs:
+                self._send(parent.channel, {"op": "fork"}, theirs.fileno())
+            hello = await self._reply(ours, 10.0)
+            number = next(self._numbers)
+            self._branches[number] = _Branch(0, ours, int(hello["pid"]))
+            return number
+
+    async def reset(self, branch: int) -> int:
+        """End `branch`; returns a new one with the state at the start."""
+        self.end(branch)
+        return await self.fork(min(self._branches))
+
+    async def run(self, branch: int, code: str, limits: SlotLimits, *, echo: bool, rollback: bool) -> CellResult:
+        """Run one cell. `rollback`: a cell that fails leaves the state as it was. Raises BranchLost or SlotLost."""
+        async with self._lock:
+            target = self._find(branch)
+            loop = asyncio.get_running_loop()
+            timers: list[asyncio.TimerHandle] = []
+
+            def stop(reason: Stopped) -> None:
+                hard = rollback or reason not in (Stopped.CPU, Stopped.WALL)
+                self._signal(target, signal.SIGKILL if hard else signal.SIGINT, rollback)
+                if not hard:
+                    timers.append(loop.call_later(_INTERRUPT_GRACE_S, self._signal, target, signal.SIGKILL, rollback))
+
+            self.slot.begin_part(limits, stop)
+            try:
+                self._send(target.channel, {"op": "cell", "code": code, "echo": echo, "rollback": rollback})
+                answer = await self._reply(target.channel, limits.wall_s + _KILL_GRACE_S)
+            except BranchLost:
+                answer = {"status": "died"}
+                self.end(branch)
+            finally:
+                for timer in timers:
+                    timer.cancel()
+            part = self.slot.end_part()
+            if rollback and answer["status"] == "ok":
+                target.pid, target.inner_pid = 0, int(answer.get("pid", 0))
+            return CellResult(
+                status=str(answer["status"]),
+                part=part,
+                error_class=_text(answer.get("error_class")),
+                message=_text(answer.get("message")),
+                line=_number(answer.get("line")),
+                exit_code=_number(answer.get("exit_code")),
+            )
+
+    def alive(self, branch: int) -> bool:
+        return branch in self._branches and self.slot.alive
+
+    def end(self, branch: int) -> None:
+        """End one branch; harmless when it is gone."""
+        gone = self._branches.pop(branch, None)
+        if gone is not None:
+            gone.channel.close()
+
+    async def close(self) -> None:
+        """End everything; the slot is idle or closed afterwards."""
+        for branch in list(self._branches):
+            self.end(branch)
+        if self._run is not None:
+            proctree.kill_below(self.slot.pid)
+            with contextlib.suppress(SlotLost, OSError):  # closed slots are replaced by their pool
+                await asyncio.wait_for(self._run, _KILL_GRACE_S)
+
+    def _find(self, branch: int) -> _Branch:
+        if self._run is None or self._run.done():
+            raise SlotLost("the session is over")
+        try:
+            return self._branches[branch]
+        except KeyError:
+            raise BranchLost("this branch has ended") from None
+
+    def _signal(self, branch: _Branch, number: signal.Signals, only_below: bool) -> None:
+        host = branch.pid = branch.pid or _host_pid(self.slot.pid, branch.inner_pid)
+        if host == 0:
+            return
+        if only_below or number == signal.SIGKILL:
+            proctree.kill_below(host)
+        if not only_below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(host, number)
+
+    def _send(self, channel: socket.socket, message: dict[str, Any], *fds: int) -> None:
+        data = json.dumps(message).encode()
+        channel.setblocking(True)
+        channel.settimeout(5)
+        try:
+            socket.send_fds(channel, [_HEADER.pack(len(data))], list(fds))
+            channel.sendall(data)
+        except OSError as error:
+            raise BranchLost(f"the process of the branch is gone: {error}") from None
+        finally:
+            channel.setblocking(False)
+
+    async def _reply(self, channel: socket.socket, timeout_s: float) -> dict[str, Any]:
+        try:
+            return await asyncio.wait_for(_read_frame(channel), timeout_s)
+        except (EOFError, OSError, ValueError, asyncio.TimeoutError) as error:
+            raise BranchLost(f"the process of the branch is gone: {type(error).__name__} {error}") from None
+
+
+async def _read_frame(channel: socket.socket) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+
+    async def exactly(size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            part = await loop.sock_recv(channel, min(size - len(data), 1 << 20))
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    size = _HEADER.unpack(await exactly(_HEADER.size))[0]
+    if size > _MAX_REPLY:
+        raise ValueError(f"a reply of {size} bytes")
+    answer = json.loads(await exactly(size))
+    if not isinstance(answer, dict) or "status" not in answer:
+        raise ValueError("a reply that is no answer")
+    return answer
+
+
+def _host_pid(slot_pid: int, inner_pid: int) -> int:
+    """The process below the slot whose number inside is `inner_pid`; 0 when it is gone."""
+    for pid in proctree.descendants(slot_pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("NSpid:") and int(line.split()[-1]) == inner_pid:
+                    return pid
+    return 0
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

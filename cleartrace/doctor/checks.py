@@ -121,7 +121,7 @@ def check_valkey(facts: Facts) -> Check:
 def check_judge(facts: Facts) -> Check:
     """The isolation of a run is part of its label: without `+net` a program reaches the network."""
     if not facts.judge.worked:
-        mend = "the message above names the cause; `code-judge serve` shows the whole log"
+        mend = "`code-judge doctor` says which isolation holds here and what is missing for more"
         return Check("judge", Status.FAIL, facts.judge.detail, mend)
     if "+net" not in facts.judge.detail:
         mend = "programs see the network: use a container or virtual machine (code-judge/SECURITY.md)"

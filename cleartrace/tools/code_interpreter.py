@@ -107,11 +107,12 @@ def infra_error(message: str, cost_s: float = 0.0) -> ToolResult:
 
 
 _TIMEOUT_OUTCOMES = frozenset({"time_limit"})
-_PROGRAM_OUTCOMES = frozenset({"runtime_error", "compile_error", "memory_limit", "output_limit"})
+_PROGRAM_OUTCOMES = frozenset({"runtime_error", "compile_error", "memory_limit", "output_limit", "process_limit"})
 _FALLBACK_CLASS = {
     "compile_error": "SyntaxError",
     "memory_limit": "MemoryError",
     "output_limit": "OutputLimitExceeded",
+    "process_limit": "ProcessLimitExceeded",
 }
 
 

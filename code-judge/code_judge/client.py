@@ -1,16 +1,21 @@
 """An asynchronous client. One client belongs to one event loop; make one per thread.
 
 A verdict is returned, whatever it is. Only failures of the service are retried, under the same sub_id, so a program
-whose result the server still holds is not run again.
+whose result the server still holds is not run again. Runs that are asked for while requests are out travel together;
+each is answered as soon as it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import time
 import uuid
-from dataclasses import asdict, dataclass, fields
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import httpx
@@ -19,6 +24,7 @@ from code_judge.jobs import Outcome
 
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.05, 1.0
 _INFRA_TRIES = 3
+_BATCH_ITEMS, _BATCH_BYTES = 64, 1 << 20
 DEFAULT_DEADLINE_S = 120.0
 
 
@@ -35,6 +41,7 @@ class RunLimits:
     memory_mb: int | None = None
     output_bytes: int | None = None
     output_chars: int | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class RunResult:
     stderr: str = ""
     stdout_bytes: int = 0
     stdout_truncated: bool = False
+    stdout_base64: str = ""
+    """Only with `binary`, and where the output is not UTF-8."""
     stderr_bytes: int = 0
     stderr_truncated: bool = False
     exit_code: int | None = None
@@ -60,11 +69,19 @@ class RunResult:
     wall_s: float = 0.0
     queue_s: float = 0.0
     max_rss_mb: float = 0.0
+    cost: float = 0.0
+    reason: str = ""
     detail: str = ""
     isolation: str = ""
+    tests_passed: int | None = None
+    tests_total: int | None = None
+    cases: list[dict[str, Any]] | None = None
+    """Of a suite: a verdict per case."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Fetched files: name to base64."""
 
 
-_RESULT_FIELDS = {field.name for field in fields(RunResult)}
+_RESULT_FIELDS = {row.name for row in fields(RunResult)}
 
 
 def _to_result(row: dict[str, Any]) -> RunResult:
@@ -73,24 +90,38 @@ def _to_result(row: dict[str, Any]) -> RunResult:
     return RunResult(**{**known, **texts, "outcome": Outcome(known["outcome"])})
 
 
-class _Retry(Exception):
-    """This try failed by the service; another may not."""
+@dataclass
+class _Item:
+    """A run that somebody waits for."""
+
+    sub_id: str
+    body: bytes
+    done: asyncio.Future[RunResult]
+    infra: int = 0
+    said: str = "no try was finished"
 
 
 class AsyncJudgeClient:
-    """Use as `async with AsyncJudgeClient(url) as client`, or call `aclose` at the end."""
+    """Use as `async with AsyncJudgeClient(url) as client`, or call `aclose` at the end.
+
+    May be made anywhere; the first use binds it to the running event loop. `max_connections` requests are out at most.
+    """
 
     def __init__(self, base_url: str, token: str | None = None, max_connections: int = 32) -> None:
         self._url = base_url.rstrip("/")
-        self._headers = {"Content-Type": "application/json"}
+        # One name per process: the server lets clients take turns.
+        self._headers = {"Content-Type": "application/json", "X-Judge-Client": f"{os.getpid()}-{uuid.uuid4().hex[:8]}"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-        # Requests wait here and not in httpx, whose pool looks through all waiting requests for every one that ends:
-        # at a hundred waiting, that cost more time than all else a rollout does.
-        self._slots = asyncio.Semaphore(max_connections)
+        # Runs wait here and not in httpx, whose pool looks through all waiting requests for every one that ends: at a
+        # hundred waiting, that cost more time than all else a rollout does.
+        self._room = max_connections
+        self._waiting: deque[_Item] = deque()
+        self._requests: set[asyncio.Task[None]] = set()
         self._http: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._flushing = False
         self._closed = False
 
     async def __aenter__(self) -> AsyncJudgeClient:
@@ -102,6 +133,11 @@ class AsyncJudgeClient:
     async def aclose(self) -> None:
         """Close all connections. Runs still waiting raise JudgeUnavailable."""
         self._closed = True
+        for task in list(self._requests):
+            task.cancel()
+        await asyncio.gather(*self._requests, return_exceptions=True)
+        self._fail(list(self._waiting), JudgeUnavailable("the client was closed while a run was waiting"))
+        self._waiting.clear()
         if self._http is not None:
             await self._http.aclose()
 
@@ -115,61 +151,129 @@ class AsyncJudgeClient:
         limits: RunLimits | None = None,
         echo: bool = False,
         deadline_s: float = DEFAULT_DEADLINE_S,
+        sub_id: str | None = None,
+        **more: Any,
     ) -> RunResult:
         """Run one program and wait for its result.
 
         `echo` prints the value of a trailing bare expression, as a notebook does. `limits` are lowered to the
-        server's caps. An `infra_error` outcome is returned after three tries. Raises JudgeUnavailable when the
-        service gives no answer within `deadline_s`.
+        server's caps. `more` are further fields of `/v2/runs`: `suite`, `files`, `fetch`, `binary`. An `infra_error`
+        outcome is returned after three tries. Raises JudgeUnavailable when the service gives no answer within
+        `deadline_s`, or refuses the client itself.
         """
-        sub_id = uuid.uuid4().hex
-        item: dict[str, Any] = {"sub_id": sub_id, "type": language, "solution": code, "input": stdin}
-        item["expected_output"] = expected_output
+        name = sub_id or uuid.uuid4().hex
+        fields_: dict[str, Any] = {"sub_id": name, "language": language, "source": code, "stdin": stdin, "echo": echo}
+        if expected_output is not None:
+            fields_["expected_output"] = expected_output
         if limits is not None:
-            item["limits"] = {name: value for name, value in asdict(limits).items() if value is not None}
-        if echo:
-            item["options"] = {"echo": "last_expression"}
+            fields_["limits"] = {key: value for key, value in asdict(limits).items() if value is not None}
         try:
             # ASCII escapes carry lone surrogates, which UTF-8 cannot.
-            body = json.dumps({"type": "batch", "submissions": [item]}).encode()
+            body = json.dumps({**fields_, **more}).encode()
         except (TypeError, ValueError) as error:
-            return RunResult(sub_id, Outcome.REJECTED, detail=f"payload cannot be sent: {error}")
-        last = ["no try was finished"]
+            return RunResult(name, Outcome.REJECTED, detail=f"payload cannot be sent: {error}")
+        return await self._result(name, body, deadline_s)
+
+    async def run_many(
+        self, items: Iterable[dict[str, Any]], deadline_s: float = DEFAULT_DEADLINE_S
+    ) -> list[RunResult]:
+        """Several runs, each a `dict` of `run`'s arguments; in order. A bad item costs only itself."""
+        return list(await asyncio.gather(*(self.run(**{"deadline_s": deadline_s, **item}) for item in items)))
+
+    async def _result(self, name: str, body: bytes, deadline_s: float) -> RunResult:
+        self._client()
+        item = _Item(name, body, asyncio.get_running_loop().create_future())
+        self._put(item)
         try:
-            return await asyncio.wait_for(self._insist(body, last), deadline_s)
+            return await asyncio.wait_for(item.done, deadline_s)
         except asyncio.TimeoutError:
-            raise JudgeUnavailable(f"no answer from {self._url} within {deadline_s:g} s; last: {last[0]}") from None
+            raise JudgeUnavailable(f"no answer from {self._url} within {deadline_s:g} s; last: {item.said}") from None
 
-    async def _insist(self, body: bytes, last: list[str]) -> RunResult:
-        delay, infra = _BACKOFF_MIN_S, 0
-        while True:
+    def _put(self, item: _Item) -> None:
+        if item.done.done():  # nobody waits any more
+            return
+        self._waiting.append(item)
+        if not self._flushing:  # what is asked for in the same moment goes together
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        while self._waiting and len(self._requests) < self._room and not self._closed:
+            batch, size = [], 0
+            while self._waiting and len(batch) < _BATCH_ITEMS and (not batch or size < _BATCH_BYTES):
+                item = self._waiting.popleft()
+                if not item.done.done():
+                    batch.append(item)
+                    size += len(item.body)
+            if batch:
+                task = asyncio.get_running_loop().create_task(self._request(batch))
+                self._requests.add(task)
+                task.add_done_callback(self._request_over)
+
+    def _request_over(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
+        if self._waiting and not self._closed:
+            self._flush()
+
+    async def _request(self, batch: list[_Item], delay: float = _BACKOFF_MIN_S) -> None:
+        """Send until every item has a result or nobody waits for it: its deadline ends the tries."""
+        while batch := [item for item in batch if not item.done.done()]:
             try:
-                result = await self._try(body)
-                infra += 1
-                if result.outcome is not Outcome.INFRA_ERROR or infra >= _INFRA_TRIES:
-                    return result
-                last[0] = f"infra_error: {result.detail}"
-            except _Retry as error:
-                last[0] = str(error)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _BACKOFF_MAX_S)
+                pause = await self._try(batch)
+            except JudgeUnavailable as error:
+                self._fail(batch, error)
+                return
+            except asyncio.CancelledError:
+                self._fail(batch, JudgeUnavailable("the client was closed while a run was waiting"))
+                raise
+            if any(not item.done.done() for item in batch):
+                await asyncio.sleep(max(delay, pause))
+                delay = min(2 * delay, _BACKOFF_MAX_S)
 
-    async def _try(self, body: bytes) -> RunResult:
-        http = self._client()
+    async def _try(self, batch: list[_Item]) -> float:
+        """One request. Returns how many seconds the server asks to wait. Raises JudgeUnavailable when it is no use."""
+        body = b'{"runs":[' + b",".join(item.body for item in batch) + b"]}"
+        headers = {**self._headers, "Accept": "application/x-ndjson"}
         try:
-            async with self._slots:
-                answer = await http.post(f"{self._url}/run/long-batch", content=body, headers=self._headers)
-        except httpx.TransportError as error:
-            raise _Retry(f"{type(error).__name__}: {error}") from error
-        except RuntimeError as error:
-            if self._closed:
-                raise JudgeUnavailable("the client was closed while a run was waiting") from error
-            raise
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise _Retry(f"HTTP {answer.status_code}: {answer.text[:200]}")
-        if answer.status_code != 200:
-            raise JudgeUnavailable(f"{self._url} refused the request: HTTP {answer.status_code}: {answer.text[:500]}")
-        return _to_result(answer.json()["results"][0])
+            async with self._client().stream(
+                "POST", f"{self._url}/v2/batches", content=body, headers=headers
+            ) as answer:
+                if answer.status_code == 200:
+                    async for line in answer.aiter_lines():
+                        self._accept(batch, json.loads(line))
+                    return 0.0
+                said = f"HTTP {answer.status_code}: {(await answer.aread()).decode(errors='replace')[:300]}"
+        except (httpx.TransportError, ValueError) as error:
+            self._note(batch, f"{type(error).__name__}: {error}")
+            return 0.0
+        if answer.status_code != 429 and answer.status_code < 500:
+            raise JudgeUnavailable(f"{self._url} refused the request: {said}")
+        self._note(batch, said)
+        with contextlib.suppress(ValueError):  # a date is not worth reading
+            return min(float(answer.headers.get("retry-after", "0")), 5.0)
+        return 0.0
+
+    def _accept(self, batch: list[_Item], row: dict[str, Any]) -> None:
+        item, result = batch[row["index"]], _to_result(row)
+        item.infra += 1
+        if item.done.done():
+            return
+        if result.outcome is not Outcome.INFRA_ERROR or item.infra >= _INFRA_TRIES:
+            item.done.set_result(result)
+        else:
+            item.said = f"infra_error: {result.detail}"
+
+    @staticmethod
+    def _note(batch: list[_Item], said: str) -> None:
+        for item in batch:
+            item.said = said
+
+    @staticmethod
+    def _fail(batch: list[_Item], error: JudgeUnavailable) -> None:
+        for item in batch:
+            if not item.done.done():
+                item.done.set_exception(error)
 
     def _client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
@@ -182,6 +286,16 @@ class AsyncJudgeClient:
         elif self._loop is not loop:
             raise RuntimeError("this AsyncJudgeClient belongs to another event loop; make one client per loop")
         return self._http
+
+    async def status(self) -> dict[str, Any]:
+        """What `/status` says. Raises JudgeUnavailable."""
+        try:
+            answer = await self._client().get(f"{self._url}/status", headers=self._headers, timeout=10)
+        except httpx.TransportError as error:
+            raise JudgeUnavailable(f"{type(error).__name__}: {error}") from None
+        if answer.status_code != 200:
+            raise JudgeUnavailable(f"HTTP {answer.status_code}: {answer.text[:200]}")
+        return answer.json()
 
     async def wait_until_healthy(self, timeout_s: float = 30.0) -> None:
         """Wait for a canary program to run end to end. Raises JudgeUnavailable."""

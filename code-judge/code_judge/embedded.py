@@ -11,43 +11,38 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 
 from code_judge.client import JudgeUnavailable
+from code_judge.sandbox import proctree
 
 _LOG_TAIL = 3000
 _STOP_S = 15.0
 
 
-def descendants(pid: int) -> list[int]:
-    """Live descendants of `pid`, nearest first."""
-    found: list[int] = []
-    todo = [pid]
-    while todo:
-        parent = todo.pop(0)
-        children: list[int] = []
-        for file in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
-                children += [int(word) for word in file.read_text().split()]
-        found += children
-        todo += children
-    return found
-
-
 class EmbeddedJudge:
     """`with EmbeddedJudge(log_dir=...) as judge:` starts queue, API and workers, and waits for a canary run.
 
-    On exit, and when this process dies in any way, no process and no temporary directory stays.
+    On exit, and when this process dies in any way, no process and no temporary directory stays. `environment` holds
+    settings by the names of their variables.
     """
 
-    def __init__(self, log_dir: Path | str, workers: int = 2, start_timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        log_dir: Path | str,
+        workers: int = 2,
+        start_timeout_s: float = 60.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.token = secrets.token_urlsafe(24)
         self.url = ""
         self.log_file = Path(log_dir) / "code-judge.log"
         self._workers = workers
         self._timeout_s = start_timeout_s
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._run_dir: Path | None = None
 
@@ -56,7 +51,14 @@ class EmbeddedJudge:
         """The service process first, then its descendants."""
         if self._process is None or self._process.poll() is not None:
             return []
-        return [self._process.pid, *descendants(self._process.pid)]
+        return [self._process.pid, *proctree.descendants(self._process.pid)]
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and work files. Raises RuntimeError when the service does not run."""
+        if self._run_dir is None:
+            raise RuntimeError("the judge was not started")
+        return self._run_dir
 
     def __enter__(self) -> EmbeddedJudge:
         self.start()
@@ -76,7 +78,7 @@ class EmbeddedJudge:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**env, "CODE_JUDGE_TOKEN": self.token}, start_new_session=True,
+                env={**env, **self._environment, "CODE_JUDGE_TOKEN": self.token}, start_new_session=True,
             )  # fmt: skip
         try:
             self._await_canary(port_file)

@@ -1,12 +1,16 @@
-"""What travels through the queue: a job for a worker, a report back. Neither holds an expected output."""
+"""What travels through the queue: a job for a worker, a report back.
+
+The expected output of a single run stays with the API. That of a suite goes to the worker, and never into a run.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from code_judge.textjson import dump_json, load_json
 
 
 class Outcome(str, Enum):
@@ -38,6 +42,48 @@ class RunLimits:
     processes: int = 64
 
 
+class SuiteKind(str, Enum):
+    """How the cases of a suite test a program."""
+
+    STDIO = "stdio"
+    """Each case is a run: `input` on stdin, `expected` compared with stdout."""
+    CALL = "call"
+    """Each case calls `entry_point` with `args` and `kwargs`; the result is compared with `expected`."""
+    ASSERT = "assert"
+    """Each case is test `code`, run in another process than the program."""
+
+
+class Compare(str, Enum):
+    """When two outputs are equal."""
+
+    STRIP = "strip"
+    """As the published service does: whole texts, without white space around them."""
+    LINES = "lines"
+    """Line by line, without white space at the ends of lines and empty lines at the end."""
+    TOKENS = "tokens"
+    """Word by word; numbers by value."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Cases for one program; their limits are the job's, each. `setup` (assert) runs once before the cases."""
+
+    kind: SuiteKind
+    cases: list[dict[str, Any]]
+    entry_point: str = ""
+    setup: str = ""
+    stop_early: bool = False
+    compare: Compare = Compare.STRIP
+    tolerance: float = 0.0
+    """Relative and absolute difference of numbers that still counts as equal (call, tokens)."""
+    wall_s: float = 600.0
+    """For all cases together."""
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Suite:
+        return cls(**{**fields, "kind": SuiteKind(fields["kind"]), "compare": Compare(fields["compare"])})
+
+
 @dataclass(frozen=True)
 class Job:
     """One program to run. `stdin` None means end of file at the first read."""
@@ -48,15 +94,24 @@ class Job:
     stdin: str | None
     echo: bool
     limits: RunLimits
+    suite: Suite | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    """Name below the work directory -> base64, put there before the run."""
+    fetch: list[str] = field(default_factory=list)
+    """Names below the work directory whose content is sent back."""
+    binary: bool = False
+    """Also send stdout as bytes where it is not UTF-8."""
 
     def dumps(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        suite = None if self.suite is None else vars(self.suite)
+        return dump_json({**vars(self), "limits": vars(self.limits), "suite": suite})
 
     @classmethod
     def loads(cls, data: bytes) -> Job:
-        """Raises ValueError, TypeError or KeyError when `data` is not a job."""
-        fields = json.loads(data)
-        return cls(**{**fields, "limits": RunLimits(**fields["limits"])})
+        """Raises ValueError, TypeError, KeyError or AttributeError when `data` is not a job."""
+        fields = load_json(data)
+        suite = None if fields.get("suite") is None else Suite.of(fields["suite"])
+        return cls(**{**fields, "limits": RunLimits(**fields["limits"]), "suite": suite})
 
 
 @dataclass(frozen=True)
@@ -84,13 +139,19 @@ class Report:
     error_message: str | None = None
     error_line: int | None = None
     isolation: str = ""
+    cases: list[dict[str, Any]] | None = None
+    """Per case of a suite: its `outcome` (`not_run` after an early stop), and what is known of it."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Files of the run that were asked for: name -> base64."""
+    stdout_base64: str = ""
+    """Of a job with `binary`, where stdout is not UTF-8: the kept bytes."""
 
     def dumps(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        return dump_json(vars(self))
 
     @classmethod
     def loads(cls, data: bytes) -> Report:
-        fields: dict[str, Any] = json.loads(data)
+        fields: dict[str, Any] = load_json(data)
         return cls(**{**fields, "outcome": Outcome(fields["outcome"])})
 
 

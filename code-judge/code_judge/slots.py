@@ -17,17 +17,20 @@ from code_judge.sandbox.slot import Slot
 log = logging.getLogger(__name__)
 RUNS_PER_SLOT = 5000
 IDLE_S = 300.0
+OF_SESSIONS = 8
+"""Idle slots kept beyond one of each kind per concurrent run: as many sessions may have ended at once."""
 
 
 @dataclass
 class SlotPool:
-    """Hands out slots. The caller bounds how many are out at a time; as many idle ones are kept at most."""
+    """Hands out slots. The caller bounds how many are out at a time."""
 
     host: Host
     means: Means
     capacity: int
     _idle: dict[Kind, list[Slot]] = field(default_factory=lambda: defaultdict(list))
     restarts: int = 0
+    lost: int = 0
 
     async def prepare(self) -> None:
         """Start the slots of the smallest kind. Raises SlotLost or OSError."""
@@ -65,6 +68,7 @@ class SlotPool:
 
     def _give_back(self, slot: Slot, kind: Kind) -> None:
         if not slot.alive or slot.runs >= RUNS_PER_SLOT:
+            self.lost += not slot.alive
             self._dispose(slot)
             return
         slot.idle_since = time.monotonic()
@@ -72,17 +76,15 @@ class SlotPool:
         self.trim()
 
     def trim(self) -> None:
-        """End slots beyond what is kept: too many of all kinds together, or idle for long."""
+        """End slots beyond what is kept: idle for long, or more than all kinds and some sessions need."""
         now = time.monotonic()
         for kind, idle in self._idle.items():
-            if kind is not Kind.BARE:
-                old = [slot for slot in idle if now - slot.idle_since > IDLE_S]
-                self._idle[kind] = [slot for slot in idle if slot not in old]
-                for slot in old:
-                    self._dispose(slot)
-        while sum(map(len, self._idle.values())) > 3 * self.capacity:
-            kind = max(self._idle, key=lambda name: len(self._idle[name]))
-            self._dispose(self._idle[kind].pop(0))
+            kept = self.capacity if kind is Kind.BARE else 0
+            while len(idle) > kept and now - idle[0].idle_since > IDLE_S:
+                self._dispose(idle.pop(0))
+        while sum(map(len, self._idle.values())) > len(Kind) * self.capacity + OF_SESSIONS:
+            longest = min((idle for idle in self._idle.values() if idle), key=lambda idle: idle[0].idle_since)
+            self._dispose(longest.pop(0))
 
     def _dispose(self, slot: Slot) -> None:
         try:

@@ -1,4 +1,7 @@
-"""A private Valkey server as a child process: unix socket only, password, no persistence."""
+"""A private Valkey server as a child process: unix socket only, password, no persistence.
+
+What it held when it was killed is lost; the API process has every job that somebody waits for, and sends it again.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,7 @@ class EmbeddedValkey:
         self._process = subprocess.Popen(
             [str(get_binary_path()), "-"],
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,  # what matters stands in the log file
             preexec_fn=lambda: syscalls.die_with_parent(signal.SIGTERM),
             start_new_session=True,
         )
@@ -70,6 +74,14 @@ class EmbeddedValkey:
                     self.stop()
                     raise RuntimeError(f"embedded Valkey did not start: {error}\n{tail}") from error
             time.sleep(0.02)
+
+    def restart_if_dead(self) -> bool:
+        """Start it again under the same address. True when that was needed. Raises RuntimeError."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._socket.unlink(missing_ok=True)
+        self.start()
+        return True
 
     def stop(self) -> None:
         """End the server. Its data is gone."""

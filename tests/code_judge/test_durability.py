@@ -19,10 +19,19 @@ import redis
 
 from code_judge.client import AsyncJudgeClient, JudgeUnavailable, Outcome, RunLimits
 from code_judge.embedded import EmbeddedJudge
+from tests.code_judge import family
 
 
 def supervisors(http: httpx.Client) -> list[int]:
     return [row["pid"] for row in http.get("/status").json()["supervisors"]]
+
+
+def is_running(pid: int) -> bool:
+    """Other tests make this process the reaper of orphans, so what ended may still be listed."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(condition, seconds: float) -> bool:
@@ -46,6 +55,23 @@ def test_killed_workers_lose_no_job(judge, http: httpx.Client, all_of_them: bool
 
     assert asyncio.run(go()) == [f"{n}\n" for n in range(16)]
     assert wait_for(lambda: http.get("/status").json()["num_workers"] == 2, 15)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_next_worker_does_not_wait_for_the_lease(tmp_path: Path, number: signal.Signals) -> None:  # 8.16
+    with EmbeddedJudge(tmp_path, workers=2, environment={"CODE_JUDGE_LEASE_S": "60"}) as judge:
+
+        async def go() -> list[str]:
+            async with AsyncJudgeClient(judge.url, judge.token) as client:
+                runs = [asyncio.create_task(client.run(f"import time; time.sleep(1); print({n})")) for n in range(4)]
+                await asyncio.sleep(0.5)
+                for pid in family.supervisors(judge):
+                    os.kill(pid, number)
+                return [result.stdout for result in await asyncio.gather(*runs)]
+
+        begun = time.monotonic()
+        assert asyncio.run(go()) == [f"{n}\n" for n in range(4)]
+        assert time.monotonic() - begun < 25
 
 
 def test_client_from_two_threads(judge) -> None:
@@ -121,15 +147,14 @@ def test_close_and_parent_death_leave_nothing(tmp_path: Path) -> None:  # A11, J
     assert len(pids) >= 4  # service, Valkey, two workers
     parent.kill()
     parent.wait()
-    assert wait_for(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), 20)
+    assert wait_for(lambda: not any(is_running(int(pid)) for pid in pids), 20)
     assert wait_for(lambda: not Path(run_dir).exists(), 5)
 
 
 def test_lost_queue_data_and_garbage(tmp_path: Path) -> None:  # J5, J23
     with EmbeddedJudge(tmp_path, workers=2) as judge:
-        family, run_dir = judge.pids, judge._run_dir
-        environ = next(e for pid in family if (e := psutil.Process(pid).environ()).get("CODE_JUDGE_QUEUE_URL"))
-        queue = redis.Redis.from_url(environ["CODE_JUDGE_QUEUE_URL"], protocol=2)
+        pids, run_dir = judge.pids, judge._run_dir
+        queue = redis.Redis.from_url(family.queue_url(judge), protocol=2)
 
         async def go() -> list[str]:
             async with AsyncJudgeClient(judge.url, judge.token) as client:
@@ -143,5 +168,5 @@ def test_lost_queue_data_and_garbage(tmp_path: Path) -> None:  # J5, J23
 
         assert asyncio.run(go()) == [*(f"{n}\n" for n in range(12)), "after\n"]
         queue.close()
-    assert not any(psutil.pid_exists(pid) for pid in family)
+    assert not any(is_running(pid) for pid in pids)
     assert run_dir is not None and not run_dir.exists()

@@ -1,4 +1,4 @@
-"""Sessions on a slot: state, branches, rollback, limits that spare the state."""
+"""Sessions on a slot: state, branches, rollback, limits that spare the state. J19."""
 
 from __future__ import annotations
 

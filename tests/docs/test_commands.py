@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from cleartrace.purify.config import SaarConfig
 from cleartrace_verl.compose import PUBLISHED_KEYS, compose
 from cleartrace_verl.known_keys import leaves
 from cleartrace_verl.main import parse
+from code_judge.cli import app as judge
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIP_FOLDERS = {".venv", "runs", "node_modules"}
@@ -53,6 +55,8 @@ def resolves(words: tuple[str, ...]) -> str:
         return _python_resolves(words)
     if program == "cleartrace":
         return _subcommand_resolves(words[1])
+    if program == "code-judge":
+        return _judge_resolves(words)
     if program.startswith(".venv/bin/"):
         # Development tools need not be installed where the tests run, but setup must install them.
         pinned = re.search(rf"^{Path(program).name}==", (ROOT / "requirements.txt").read_text(), re.M)
@@ -73,6 +77,15 @@ def _subcommand_resolves(name: str) -> str:
     return "" if done.exit_code == 0 else done.output
 
 
+def _judge_resolves(words: tuple[str, ...]) -> str:
+    command = typer.main.get_command(judge).commands.get(words[1])  # pyright: ignore[reportAttributeAccessIssue]
+    if command is None:
+        return f"code-judge has no command {words[1]}"
+    known = {name for option in command.params for name in option.opts}
+    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
+    return f"code-judge {words[1]} has no {unknown}" if unknown else ""
+
+
 # One entry per different thing to resolve: `cleartrace train` is started once, however often it is written.
 DISTINCT = {(c.words[0], *c.words[1:3]) if c.words[0] != "cleartrace" else c.words[:2]: c for c in COMMANDS}
 
@@ -87,7 +100,15 @@ def test_commands_resolve(command):
 
 
 @pytest.mark.parametrize(
-    "words", [("bash", "no/such.sh"), ("python", "-m", "no_such_module"), ("cleartrace", "nothing"), ("frobnicate",)]
+    "words",
+    [
+        ("bash", "no/such.sh"),
+        ("python", "-m", "no_such_module"),
+        ("cleartrace", "nothing"),
+        ("frobnicate",),
+        ("code-judge", "no"),
+        ("code-judge", "bench", "--no"),
+    ],
 )
 def test_wrong_commands_are_found(words):
     assert resolves(words) != ""

@@ -85,6 +85,7 @@ def test_schema_has_one_required_string():
         ("compile_error", ToolStatus.PROGRAM_ERROR, "SyntaxError"),
         ("memory_limit", ToolStatus.PROGRAM_ERROR, "MemoryError"),
         ("output_limit", ToolStatus.PROGRAM_ERROR, "OutputLimitExceeded"),
+        ("process_limit", ToolStatus.PROGRAM_ERROR, "ProcessLimitExceeded"),
         ("time_limit", ToolStatus.TIMEOUT, "timeout"),
         ("rejected", ToolStatus.INFRA_ERROR, "infra_error"),
         ("infra_error", ToolStatus.INFRA_ERROR, "infra_error"),

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-_V2_CONTROLLERS = {"memory", "pids"}
+_OF_WORKER = re.compile(r"code-judge-(?:probe-)?(?P<pid>\d+)(?:-\d+)?")
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _own_paths() -> dict[str, str]:
@@ -78,6 +89,17 @@ class CgroupHome:
             for path in root.glob(f"{prefix}*"):
                 with contextlib.suppress(OSError):  # still in use: not ours to end
                     path.rmdir()
+
+    def sweep_ended(self, min_age_s: float) -> None:
+        """Remove empty groups of workers that no longer exist, if they were made so many seconds ago."""
+        for root in {self.memory, self.pids}:
+            for path in root.glob("code-judge-*"):
+                match = _OF_WORKER.fullmatch(path.name)
+                with contextlib.suppress(OSError):  # as above
+                    facts = path.lstat()
+                    old = facts.st_uid == os.geteuid() and time.time() - facts.st_mtime > min_age_s
+                    if match is not None and old and not _exists(int(match["pid"])):
+                        path.rmdir()
 
 
 @dataclass(frozen=True)

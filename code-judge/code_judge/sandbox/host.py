@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from code_judge.sandbox import landlock, private_root
+from code_judge.sandbox import landlock, private_root, seccomp
 from code_judge.sandbox.cgroups import CgroupHome
 from code_judge.sandbox.interpreter import Interpreter
 from code_judge.sandbox.kinds import Kind
@@ -75,6 +75,9 @@ class Host:
             for path in (stage,) if means.user_namespace else () if root else (work, temporary):
                 os.chown(path, uid, uid)
         inner = None if means.user_namespace else uid
+        same_user = b""
+        if inner is None and means.level >= Level.L1:
+            same_user = seccomp.build_same_user_filter(file_attributes=not root)
         group = None
         if means.level is Level.L3 and self.cgroups is not None:
             group = self.cgroups.make(f"code-judge-{os.getpid()}-{number}")
@@ -90,6 +93,7 @@ class Host:
                 "uid": inner,
                 "pid_one": root,
                 "nested": landlock.signal_domain().hex() if inner is None and means.level >= Level.L1 else "",
+                "run_filter": same_user.hex(),
                 "preload": kind.preload,
                 "request": REQUEST.format,
                 "answer": ANSWER.format,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import code_judge
+from code_judge.sandbox.private_root import SYSTEM_TREES
 
 _QUESTION = """
 import json, sys, sysconfig
@@ -29,7 +30,8 @@ class Interpreter:
     def hidden(self) -> list[Path]:
         """Parts of the trees that no run may see: this package."""
         package = Path(code_judge.__file__).resolve().parent
-        return [package] if any(package.is_relative_to(tree) for tree in self.trees) else []
+        trees = [tree.resolve() for tree in (*self.trees, *SYSTEM_TREES)]
+        return [package] if any(package.is_relative_to(tree) for tree in trees) else []
 
     @classmethod
     def ask(cls, python: str) -> Interpreter:

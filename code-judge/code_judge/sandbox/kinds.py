@@ -7,7 +7,13 @@ from enum import Enum
 
 _STANDARD = (
     "abc array ast bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools "
-    "heapq io itertools json math operator random re statistics string textwrap threading time traceback types typing"
+    "heapq io itertools json linecache math operator random re socket statistics string textwrap threading time "
+    "traceback types typing"
+)
+# What its common functions import at their first call.
+_SYMPY_LATER = (
+    "sympy.assumptions.wrapper sympy.combinatorics sympy.integrals.heurisch sympy.integrals.manualintegrate "
+    "sympy.integrals.risch"
 )
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([^#\n]+)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
@@ -24,12 +30,18 @@ class Kind(str, Enum):
 
     @property
     def preload(self) -> list[str]:
-        extra = {Kind.NUMPY: "numpy", Kind.SYMPY: "numpy sympy"}.get(self, "")
+        """Dotted names may be missing in some versions of their package."""
+        extra = {Kind.NUMPY: "numpy", Kind.SYMPY: f"numpy sympy {_SYMPY_LATER}"}.get(self, "")
         return [] if self is Kind.BARE else [*_STANDARD.split(), *extra.split()]
 
 
-def kind_of(source: str) -> Kind:
-    """A guess from the import statements: wrong ones cost time, never a result."""
+def kind_of(source: str, least: Kind = Kind.BARE) -> Kind:
+    """`least` or larger. Otherwise a guess from the import statements: wrong ones cost time, never a result."""
+    order = list(Kind)
+    return order[max(order.index(_wanted(source)), order.index(least))]
+
+
+def _wanted(source: str) -> Kind:
     if "import" not in source:
         return Kind.BARE
     names = {word for line in _IMPORT.findall(source) for word in _WORD.findall(line)}

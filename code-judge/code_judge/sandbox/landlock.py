@@ -29,9 +29,12 @@ def file_rights(abi: int) -> int:
 
 @dataclass(frozen=True)
 class Paths:
-    """What a domain may reach: trees to read and execute, trees to change, single device files to read and write."""
+    """What a domain may reach: trees to read and execute, trees of which only the names are seen, trees to change,
+    single device files to read and write.
+    """
 
     read: tuple[Path, ...] = ()
+    listed: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = tuple(Path("/dev") / name for name in ("null", "zero", "full", "urandom", "random"))
 
@@ -64,7 +67,12 @@ def restrict_paths(paths: Paths) -> None:
     rights = file_rights(abi)
     ruleset = syscalls.landlock_create(_attributes(abi, rights))
     try:
-        rules = {READ: paths.read, rights & ~_IOCTL_DEV: paths.write, WRITE_FILE | READ_FILE | _TRUNCATE: paths.devices}
+        rules = {
+            READ: paths.read,
+            READ_DIR: paths.listed,
+            rights & ~_IOCTL_DEV: paths.write,
+            WRITE_FILE | READ_FILE | _TRUNCATE: paths.devices,
+        }
         _allow(ruleset, rules, rights)
         syscalls.landlock_restrict(ruleset)
     finally:

@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,28 +72,45 @@ def _leave_namespaces(config: SlotConfig) -> None:
     syscalls.unshare(flags | syscalls.CLONE_NEWPID)
 
 
-def visible_trees(trees: list[str], hidden: list[str]) -> list[Path]:
-    """The trees to allow one by one where nothing can be covered: a tree with a hidden part is listed by entries."""
-    hidden_paths = [Path(path) for path in hidden]
-    todo, allowed = [Path(tree) for tree in trees], []
+@dataclass(frozen=True)
+class Visible:
+    """`whole` trees, and directories of which only the names are seen: those above a hidden path."""
+
+    whole: tuple[Path, ...]
+    listed: tuple[Path, ...]
+
+
+def visible(trees: Iterable[Path], hidden: Iterable[Path]) -> Visible:
+    """What to allow where nothing can be covered: a tree with a hidden part is allowed by its entries.
+
+    Names stay visible there, since an interpreter lists the directories that it imports from.
+    """
+    hidden_paths = {path.resolve() for path in hidden}
+    # Rules hold for what a path leads to, so links are followed before they are compared with what is hidden.
+    todo, whole, listed = [tree.resolve() for tree in trees], [], []
     while todo:
         tree = todo.pop()
-        if any(tree == path or tree.is_relative_to(path) for path in hidden_paths):
+        if tree in whole or tree in listed or any(tree.is_relative_to(path) for path in hidden_paths):
             continue
         if any(path.is_relative_to(tree) for path in hidden_paths):
-            todo += tree.iterdir()
+            listed.append(tree)
+            # What a link leads to is judged by its own place: `lib64 -> lib` would open all that `lib` hides.
+            todo += [entry for entry in tree.iterdir() if not entry.is_symlink()]
         else:
-            allowed.append(tree)
-    return allowed
+            whole.append(tree)
+    return Visible(tuple(whole), tuple(listed))
 
 
 def _confine_paths(config: SlotConfig) -> None:
+    # Not their parent: a run that owns it could put files beside its directories, or move them.
+    write = tuple(Path(place) for place in (config.zygote["work"], *config.zygote["scratch"]))
     if Level.parse(config.level).has_namespaces:
-        restrict_paths(Paths(read=(Path("/"),), write=(private_root.BOX,)))
+        restrict_paths(Paths(read=(Path("/"),), write=write))
         return
-    system = [*private_root.SYSTEM_TREES, *(Path("/etc") / name for name in private_root.ETC_ENTRIES)]
-    trees = visible_trees(config.trees, config.hidden)
-    restrict_paths(Paths(read=(*system, *trees), write=(Path(config.stage),)))
+    etc = [Path("/etc") / name for name in private_root.ETC_ENTRIES]
+    trees = [*private_root.SYSTEM_TREES, *map(Path, config.trees)]
+    seen = visible(trees, map(Path, config.hidden))
+    restrict_paths(Paths(read=(*etc, *seen.whole, Path(config.stage)), listed=seen.listed, write=write))
 
 
 def _drop_capabilities() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import total_ordering
+from functools import cached_property, total_ordering
 
 
 @total_ordering
@@ -46,13 +46,21 @@ class Isolation:
     mem: str = "rlimit"
     pids: str = "rlimit"
     disk: str = "rlimit"
+    cold: tuple[str, ...] = ()
+    """Languages whose programs start by a command of the operator's. It runs inside the same confinement."""
 
-    @property
+    @cached_property
     def label(self) -> str:
         """For example `L2-namespaces+uid+net`."""
         parts = [name for name, held in ((self.user, self.user), ("net", self.net)) if held]
         return "+".join([f"{self.level.name}-{self.level.value.partition('+')[0]}", *parts])
 
+    def label_of(self, cold: bool) -> str:
+        """The label of one result."""
+        return f"{self.label}+cold" if cold else self.label
+
     def parts(self) -> dict[str, str]:
         """The sub-capabilities for `/status` and the metrics."""
-        return {name: getattr(self, name) or "none" for name in ("fs", "net", "pid", "signal", "mem", "pids", "disk")}
+        names = ("fs", "net", "pid", "signal", "mem", "pids", "disk")
+        cold = {"cold": ", ".join(self.cold)} if self.cold else {}
+        return {name: getattr(self, name) or "none" for name in names} | cold

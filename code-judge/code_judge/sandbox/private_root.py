@@ -23,8 +23,7 @@ from code_judge.sandbox.syscalls import (
     pivot_root,
 )
 
-BOX = Path("/box")
-WRITABLE = BOX / "w"
+WRITABLE = Path("/box/w")
 WORK, TEMPORARY, SHARED = WRITABLE / "work", WRITABLE / "tmp", WRITABLE / "shm"
 SYSTEM_TREES = tuple(Path(name) for name in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"))
 ETC_ENTRIES = ("ld.so.cache", "alternatives", "localtime", "mime.types")
@@ -74,6 +73,17 @@ def _dev(root: Path) -> None:
     (root / "dev/shm").symlink_to(SHARED)
 
 
+def _views(trees: Iterable[Path], hidden: Iterable[Path]) -> set[Path]:
+    """Where hidden paths are seen: a tree that is named by a link shows at that name what lies elsewhere."""
+    real = [(tree, tree.resolve()) for tree in trees]
+    return {
+        tree / path.resolve().relative_to(at)
+        for path in hidden
+        for tree, at in real
+        if path.resolve().is_relative_to(at)
+    }
+
+
 def enter(stage: Path, trees: Iterable[Path], hidden: Iterable[Path], uid: int, megabytes: int, inodes: int) -> None:
     """Build the root on the directory `stage` and pivot into it. Needs a mount namespace of one's own.
 
@@ -86,13 +96,14 @@ def enter(stage: Path, trees: Iterable[Path], hidden: Iterable[Path], uid: int, 
         if tree.is_symlink():
             (stage / tree.relative_to("/")).symlink_to(os.readlink(tree))
     links = [tree for tree in SYSTEM_TREES if tree.is_symlink()]
-    for tree in outermost([*(t for t in SYSTEM_TREES if t not in links), *trees]):
-        if not any(tree.is_relative_to(link) for link in links):
-            _bind(tree, stage / tree.relative_to("/"))
-    for path in hidden:
-        inside = stage / path.relative_to("/")
-        if inside.is_dir():
-            mount("tmpfs", str(inside), "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4k,mode=755")
+    all_trees = outermost([*(t for t in SYSTEM_TREES if t not in links), *trees])
+    shown = [tree for tree in all_trees if not any(tree.is_relative_to(link) for link in links)]
+    for tree in shown:
+        _bind(tree, stage / tree.relative_to("/"))
+    for inside in _views(shown, hidden):
+        cover = stage / inside.relative_to("/")
+        if cover.is_dir():
+            mount("tmpfs", str(cover), "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4k,mode=755")
     _etc(stage, uid)
     _dev(stage)
     (stage / "proc").mkdir()

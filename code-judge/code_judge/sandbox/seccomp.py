@@ -11,7 +11,7 @@ import struct
 
 _LD_W_ABS, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_NR, _ARCH, _ARG0 = 0, 4, 16
+_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24
 _X32_BIT = 0x40000000
 _NAMESPACE_FLAGS = 0x7E020000 | 0x80  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET} and CLONE_NEWTIME
 
@@ -37,6 +37,23 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "mount_setattr": (442, 442), "quotactl_fd": (443, 443), "memfd_secret": (447, 447),
 }  # fmt: skip
 _MEMFD_CREATE = (319, 279)
+# Attributes of files: Landlock leaves them to the owner.
+_ATTRIBUTES: dict[str, tuple[int | None, int | None]] = {
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
+    "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469), "utime": (132, None),
+    "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
+}  # fmt: skip
+# Calls with a kind, of which one is a single process, and its number, 0 for the caller itself.
+_OF_A_KIND = {"setpriority": ((141, 140), 0), "ioprio_set": ((251, 30), 1)}
+# Allowed only on oneself (0): without a user of its own a run could change its slot for later runs. The process is the
+# first argument, or the second one.
+_OWN_FIRST = {
+    "prlimit64": (302, 261), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118), "sched_setattr": (314, 274), "migrate_pages": (256, 238), "move_pages": (279, 239),
+}  # fmt: skip
+_OWN_SECOND = {"setpriority": (141, 140), "ioprio_set": (251, 30)}
 
 
 def _op(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
@@ -71,6 +88,29 @@ def build_filter(allow_memfd: bool, machine: str | None = None) -> bytes:
         deny,
         _op(_RET, _ALLOW),
     ]
+    for calls, argument in ((_OWN_FIRST, _ARG0), (_OWN_SECOND, _ARG1)):
+        for numbers in calls.values():
+            program += [_op(_JEQ, numbers[column], 0, 4), _op(_LD_W_ABS, argument), _op(_JEQ, 0, 0, 1)]
+            program += [_op(_RET, _ALLOW), deny]
     for index, number in enumerate(denied):
         program.append(_op(_JEQ, number, len(denied) - index, 0))
     return b"".join([*program, _op(_RET, _ALLOW), deny])
+
+
+def build_same_user_filter(file_attributes: bool, machine: str | None = None) -> bytes:
+    """A further BPF program for runs that share their user with the worker: what that user may do to its own things.
+
+    Denies the priority of all processes of a user, and with `file_attributes` changes of mode, owner, times and
+    extended attributes of any file. KeyError for another architecture.
+    """
+    name = machine or platform.machine()
+    column = list(_AUDIT_ARCH).index(name)
+    allow, deny = _op(_RET, _ALLOW), _op(_RET, _ERRNO | errno.EPERM)
+    program = [_op(_LD_W_ABS, _ARCH), _op(_JEQ, _AUDIT_ARCH[name], 1, 0), _op(_RET, _KILL), _op(_LD_W_ABS, _NR)]
+    for pair in _ATTRIBUTES.values() if file_attributes else ():
+        if (number := pair[column]) is not None:
+            program += [_op(_JEQ, number, 0, 1), deny]
+    for pair, single in _OF_A_KIND.values():
+        kind = [_op(_LD_W_ABS, _ARG0), _op(_JEQ, single, 0, 2)]
+        program += [_op(_JEQ, pair[column], 0, 6), *kind, _op(_LD_W_ABS, _ARG1), _op(_JEQ, 0, 1, 0), deny, allow]
+    return b"".join([*program, allow])

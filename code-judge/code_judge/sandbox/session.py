@@ -9,23 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import os
 import signal
-import socket
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from code_judge.sandbox import proctree
 from code_judge.sandbox.agents import agent_text
+from code_judge.sandbox.channel import Channel, ChannelLost
 from code_judge.sandbox.slot import Finished, Mode, Part, Request, Slot, SlotLimits, SlotLost, Stopped
 
-_HEADER = struct.Struct("!I")
 _INTERRUPT_GRACE_S = 0.5
 _KILL_GRACE_S = 5.0
-_MAX_REPLY = 64 << 20
+_MAX_REPLY = 1 << 20
 
 
 class BranchLost(RuntimeError):
@@ -48,7 +45,7 @@ class CellResult:
 class _Branch:
     pid: int
     """Of its process, as this process sees it; 0 when it must be looked up again after a rollback cell."""
-    channel: socket.socket
+    channel: Channel
     inner_pid: int
 
 
@@ -66,8 +63,7 @@ class Session:
 
     async def open(self) -> int:
         """Start; returns the first branch. Raises SlotLost."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        ours, theirs = Channel.pair(_MAX_REPLY)
         with theirs:
             text = agent_text("frames", "cells", "session")
             request = Request(Mode.AGENT, {}, None, self.limits, agent=text, descriptors=(theirs.fileno(),))
@@ -82,10 +78,9 @@ class Session:
         """A new branch with the state of `branch`. Raises BranchLost."""
         async with self._lock:
             parent = self._find(branch)
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
+            ours, theirs = Channel.pair(_MAX_REPLY)
             with theirs:
-                self._send(parent.channel, {"op": "fork"}, theirs.fileno())
+                await self._send(parent.channel, {"op": "fork"}, theirs.fileno())
             hello = await self._reply(ours, 10.0)
             number = next(self._numbers)
             self._branches[number] = _Branch(0, ours, int(hello["pid"]))
@@ -111,7 +106,7 @@ class Session:
 
             self.slot.begin_part(limits, stop)
             try:
-                self._send(target.channel, {"op": "cell", "code": code, "echo": echo, "rollback": rollback})
+                await self._send(target.channel, {"op": "cell", "code": code, "echo": echo, "rollback": rollback})
                 answer = await self._reply(target.channel, limits.wall_s + _KILL_GRACE_S)
             except BranchLost:
                 answer = {"status": "died"}
@@ -132,7 +127,8 @@ class Session:
             )
 
     def alive(self, branch: int) -> bool:
-        return branch in self._branches and self.slot.alive
+        running = self._run is not None and not self._run.done()
+        return running and branch in self._branches and self.slot.alive
 
     def end(self, branch: int) -> None:
         """End one branch; harmless when it is gone."""
@@ -167,44 +163,17 @@ class Session:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(host, number)
 
-    def _send(self, channel: socket.socket, message: dict[str, Any], *fds: int) -> None:
-        data = json.dumps(message).encode()
-        channel.setblocking(True)
-        channel.settimeout(5)
+    async def _send(self, channel: Channel, message: dict[str, Any], *descriptors: int) -> None:
         try:
-            socket.send_fds(channel, [_HEADER.pack(len(data))], list(fds))
-            channel.sendall(data)
-        except OSError as error:
+            await channel.send(message, *descriptors)
+        except ChannelLost as error:
             raise BranchLost(f"the process of the branch is gone: {error}") from None
-        finally:
-            channel.setblocking(False)
 
-    async def _reply(self, channel: socket.socket, timeout_s: float) -> dict[str, Any]:
+    async def _reply(self, channel: Channel, timeout_s: float) -> dict[str, Any]:
         try:
-            return await asyncio.wait_for(_read_frame(channel), timeout_s)
-        except (EOFError, OSError, ValueError, asyncio.TimeoutError) as error:
-            raise BranchLost(f"the process of the branch is gone: {type(error).__name__} {error}") from None
-
-
-async def _read_frame(channel: socket.socket) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-
-    async def exactly(size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = await loop.sock_recv(channel, min(size - len(data), 1 << 20))
-            if not part:
-                raise EOFError
-            data += part
-        return data
-
-    size = _HEADER.unpack(await exactly(_HEADER.size))[0]
-    if size > _MAX_REPLY:
-        raise ValueError(f"a reply of {size} bytes")
-    answer = json.loads(await exactly(size))
-    if not isinstance(answer, dict) or "status" not in answer:
-        raise ValueError("a reply that is no answer")
-    return answer
+            return await channel.receive(timeout_s)
+        except ChannelLost as error:
+            raise BranchLost(f"the process of the branch is gone: {error}") from None
 
 
 def _host_pid(slot_pid: int, inner_pid: int) -> int:

@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -26,13 +27,19 @@ from pathlib import Path
 from code_judge.sandbox import proctree
 from code_judge.sandbox.cgroups import Cgroup
 from code_judge.sandbox.launch import SlotConfig
+from code_judge.sandbox.levels import Level
+from code_judge.sandbox.syscalls import files_as
+from code_judge.sandbox.uids import kill_uid
 
 log = logging.getLogger(__name__)
 _CHUNK = 1 << 16
 _DRAIN_CHUNKS = 17  # one more than a full pipe of the largest unprivileged size
 _TICK_MIN_S, _TICK_MAX_S = 0.02, 0.1
+_TICK_SOON_S = 0.005
 _START_S = 60.0
+_CPU_LATE_S = 0.25
 _GRACE_S = 5.0
+_KILL_AGAIN_S = 0.005
 # Interpreters reserve address space that they never use; the limit on used memory is the smaller one.
 ADDRESS_SPACE_ALLOWANCE = 256 << 20
 REQUEST = struct.Struct("=iQQQQQ")
@@ -178,9 +185,15 @@ class _Run:
     breaker: Callable[[Stopped], None] | None = None
     """What to do at a limit; the whole run is killed when there is none."""
     stopped: Stopped | None = None
-    cpu_base: float = 0.0
+    cpu_base: float | None = 0.0
+    """CPU seconds that were used before; None: taken at the first look."""
     cpu_seen: float = 0.0
     memory_seen: int = 0
+    filled: float = 0.0
+    """Part of the disk and file limits that was used at the last look, so many seconds after the start."""
+    filled_at: float = 0.0
+    full_in: float = _TICK_MAX_S
+    meter: proctree.CpuMeter | None = None
     timer: asyncio.TimerHandle | None = None
 
 
@@ -200,12 +213,18 @@ class Slot:
     _work_fd: int = -1
     _ready: asyncio.Future[None] | None = None
     _group_limits: tuple[int, int] | None = None
+    _kills_seen: int = 0
     _closed: bool = False
     _out: _Stream = field(default_factory=_Stream)
     _err: _Stream = field(default_factory=_Stream)
     _control: socket.socket = field(init=False)
     _cleaned: asyncio.Future[None] | None = None
     idle_since: float = 0.0
+
+    @property
+    def work(self) -> str:
+        """The work directory, as a run sees it."""
+        return str(self.config.zygote["work"])
 
     @property
     def alive(self) -> bool:
@@ -249,15 +268,19 @@ class Slot:
             raise SlotLost("the slot is closed or busy")
         limits = request.limits
         self._limit_group(limits)
-        for name, data in request.files.items():
-            self._write(name, data)
+        try:
+            self._write_all(request.files)
+        except BaseException:
+            self.close()  # what was written must not meet the next run
+            raise
         for stream in (self._out, self._err):
             stream.reset(limits.output)
         loop = asyncio.get_running_loop()
         run = self._run = _Run(limits, time.monotonic(), loop.create_future())
         try:
-            self._send(request)
+            self._send_or_lose(request)
             if request.mode is not Mode.AGENT:  # an agent's parts have limits of their own
+                run.meter = proctree.CpuMeter(self.pid)
                 self._tick(run)
             status, left, cpu_s, size_kb = await run.done
             wall_s = time.monotonic() - run.begun
@@ -276,8 +299,12 @@ class Slot:
     def _finished(self, run: _Run, status: int, left: int, cpu_s: float, wall_s: float, size_kb: int) -> Finished:
         code = os.waitstatus_to_exitcode(status)
         stopped = run.stopped
+        if stopped is None and code == -signal.SIGKILL and self._killed_for_memory():
+            stopped = Stopped.MEMORY
         if stopped is None and max(self._out.total, self._err.total) > run.limits.output:
             stopped = Stopped.OUTPUT
+        if stopped is None and run.meter is not None and cpu_s > run.limits.cpu_s + _CPU_LATE_S:
+            stopped = Stopped.CPU  # in processes that came and went between two looks
         return Finished(
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
@@ -292,6 +319,15 @@ class Slot:
             processes_left=left,
         )
 
+    def _killed_for_memory(self) -> bool:
+        """Whether the kernel killed something in this slot's group since this was last asked."""
+        if self.group is None:
+            return False
+        kills, _ = self.group.counts()
+        new = kills > self._kills_seen
+        self._kills_seen = kills
+        return new
+
     def _limit_group(self, limits: SlotLimits) -> None:
         wanted = (limits.memory, limits.processes)
         if self.group is not None and self._group_limits != wanted:
@@ -299,7 +335,24 @@ class Slot:
             self.group.limit(limits.memory + (64 << 20), limits.processes + 2)
             self._group_limits = wanted
 
+    def _write_all(self, files: Mapping[str, bytes]) -> None:
+        # A file system of a user namespace takes files only from users that are known there: not from root outside.
+        uid = self.config.uid
+        owner = contextlib.nullcontext()
+        if uid is not None and self.config.user_namespace:
+            owner = files_as(uid)
+        with owner:
+            for name, data in files.items():
+                self._write(name, data)
+
     def _write(self, name: str, data: bytes) -> None:
+        # Nothing runs yet: no component of the name can be a link.
+        for depth in range(1, name.count("/") + 1):
+            folder = "/".join(name.split("/")[:depth])
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, 0o755, dir_fd=self._work_fd)
+                if self.config.uid is not None:
+                    os.chown(folder, self.config.uid, self.config.uid, dir_fd=self._work_fd)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, 0o755, dir_fd=self._work_fd)
         try:
@@ -320,15 +373,29 @@ class Slot:
         await self._cleaned
 
     def read_file(self, name: str, cap: int) -> bytes | None:
-        """A regular file that the last run left in the work directory; None for anything else."""
+        """A regular file that the last run left below the work directory; None for anything else, links too."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        folders, opened = name.split("/")[:-1], [self._work_fd]
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._work_fd)
+            for folder in folders:
+                opened.append(os.open(folder, flags | os.O_DIRECTORY, dir_fd=opened[-1]))
+            fd = os.open(name.rpartition("/")[2], flags, dir_fd=opened[-1])
         except OSError:
             return None
+        finally:
+            for folder_fd in opened[1:]:
+                os.close(folder_fd)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            return None
         with os.fdopen(fd, "rb") as file:
-            if not os.path.isfile(f"/proc/self/fd/{fd}"):
-                return None
             return file.read(cap + 1)
+
+    def _send_or_lose(self, request: Request) -> None:
+        try:
+            self._send(request)
+        except OSError as error:
+            raise SlotLost(f"the slot does not listen: {error}") from None
 
     def _send(self, request: Request) -> None:
         limits = request.limits
@@ -376,9 +443,15 @@ class Slot:
         elif self._run is not None:
             kind, status, left, user, system, size = ANSWER.unpack(data)
             if kind == 2:
-                proctree.kill_below(self.pid)
+                self._kill_rest(self._run)
             elif kind == 0 and not self._run.done.done():
                 self._run.done.set_result((status, left, user + system, size))
+
+    def _kill_rest(self, run: _Run) -> None:
+        """Until the slot says that all are dead: processes that fork without pause may outrun one look at them."""
+        if self._run is run and not run.done.done() and not self._closed:
+            proctree.end_below(self.pid)
+            asyncio.get_running_loop().call_later(_KILL_AGAIN_S, self._kill_rest, run)
 
     def _started(self, data: bytes, rights: list[tuple[int, int, bytes]]) -> None:
         assert self._ready is not None
@@ -396,22 +469,31 @@ class Slot:
     def _lost(self, why: str) -> None:
         run = self._run
         if run is not None and not run.done.done():
-            run.done.set_exception(SlotLost(why))
+            if self._killed_for_memory():  # the run's memory took the warm interpreter along
+                run.stopped = Stopped.MEMORY
+                run.done.set_result((signal.SIGKILL, 0, run.cpu_seen, run.memory_seen >> 10))
+            else:
+                run.done.set_exception(SlotLost(why))
         if self._cleaned is not None and not self._cleaned.done():
             self._cleaned.set_exception(SlotLost(why))
         self.close()
 
-    def begin_part(self, limits: SlotLimits, breaker: Callable[[Stopped], None]) -> None:
-        """From here on the run is watched by these limits; `breaker` is called once at the first that breaks."""
+    def begin_part(self, limits: SlotLimits, breaker: Callable[[Stopped], None], exact: bool = True) -> None:
+        """From here on the run is watched by these limits; `breaker` is called once at the first that breaks.
+
+        Not `exact`: short parts cost no look at /proc, and the first 20 ms of long ones are not counted.
+        """
         run = self._run
         if run is None:
             raise SlotLost("the session is over")
         for stream in (self._out, self._err):
             stream.drain()
             stream.reset(limits.output)
-        now = proctree.usage(proctree.descendants(self.pid))
         run.limits, run.begun, run.breaker, run.stopped = limits, time.monotonic(), breaker, None
-        run.cpu_base, run.cpu_seen, run.memory_seen = now.cpu_s, 0.0, now.memory
+        run.cpu_base, run.cpu_seen, run.memory_seen = None, 0.0, 0
+        if exact:
+            now = proctree.usage(proctree.descendants(self.pid))
+            run.cpu_base, run.memory_seen = now.cpu_s, now.memory
         self._tick(run)
 
     def end_part(self) -> Part:
@@ -421,16 +503,19 @@ class Slot:
             raise SlotLost("the session is over")
         if run.timer is not None:
             run.timer.cancel()
-        now = proctree.usage(proctree.descendants(self.pid))
+        if run.cpu_base is not None:
+            now = proctree.usage(proctree.descendants(self.pid))
+            run.cpu_seen = max(run.cpu_seen, now.cpu_s - run.cpu_base)
+            run.memory_seen = max(run.memory_seen, now.memory)
         for stream in (self._out, self._err):
             stream.drain()
         if run.stopped is None and max(self._out.total, self._err.total) > run.limits.output:
             run.stopped = Stopped.OUTPUT
         return Part(
             stopped=run.stopped,
-            cpu_s=max(run.cpu_seen, now.cpu_s - run.cpu_base),
+            cpu_s=run.cpu_seen,
             wall_s=time.monotonic() - run.begun,
-            memory=max(run.memory_seen, now.memory),
+            memory=run.memory_seen,
             stdout=bytes(self._out.kept),
             stdout_bytes=self._out.total,
             stderr=bytes(self._err.kept),
@@ -453,31 +538,62 @@ class Slot:
         passed = time.monotonic() - run.begun
         reason = None
         if passed > _TICK_MIN_S / 2:  # most runs end before the first look
-            now = proctree.usage(proctree.descendants(self.pid))
+            if proctree.is_stopped(self.pid):
+                self._lost("the slot's interpreter was stopped")
+                return
+            pids = proctree.descendants(self.pid)
+            now = proctree.usage(pids, run.meter)
+            if run.cpu_base is None:
+                run.cpu_base = now.cpu_s
             run.cpu_seen = max(run.cpu_seen, now.cpu_s - run.cpu_base)
             run.memory_seen = max(run.memory_seen, now.memory)
-            reason = self._broken(now, limits, passed, run.cpu_seen)
+            reason = self._broken(pids, now, limits, passed, run.cpu_seen)
+            if reason is None and self.watch_disk is not None and self._filled(run, passed) > 1:
+                reason = Stopped.DISK
         if reason is not None:
             self._stop(run, reason)
             return
         left = min(limits.cpu_s - run.cpu_seen, limits.wall_s - passed)
         pause = min(max(left, _TICK_MIN_S), _TICK_MAX_S if passed > 1 else 2 * _TICK_MIN_S)
-        run.timer = asyncio.get_running_loop().call_later(pause, self._tick, run)
+        run.timer = asyncio.get_running_loop().call_later(min(pause, run.full_in), self._tick, run)
 
-    def _broken(self, now: proctree.Usage, limits: SlotLimits, passed: float, cpu_s: float) -> Stopped | None:
+    def _filled(self, run: _Run, passed: float) -> float:
+        """The part of its disk and file limits that a run has used; sets when it will be all, at the present rate."""
+        assert self.watch_disk is not None
+        size, count = proctree.tree_size(self.watch_disk, run.limits.inodes)
+        used = max(size / run.limits.disk, count / run.limits.inodes)
+        grown, since = used - run.filled, passed - run.filled_at
+        # Thousands of files are made between two looks: the next one is when the limit may be reached.
+        run.full_in = max(_TICK_SOON_S, since * (1 - used) / grown) if grown > 0 else _TICK_MAX_S
+        run.filled, run.filled_at = used, passed
+        return used
+
+    def _broken(
+        self, pids: list[int], now: proctree.Usage, limits: SlotLimits, passed: float, cpu_s: float
+    ) -> Stopped | None:
         if cpu_s >= limits.cpu_s:
             return Stopped.CPU
         if passed >= limits.wall_s:
             return Stopped.WALL
         if now.processes > limits.processes + 1:
             return Stopped.PROCESSES
-        if now.memory > limits.memory:
+        if now.memory + now.shared > limits.memory and proctree.held_memory(pids) > limits.memory:
             return Stopped.MEMORY
-        if self.watch_disk is not None:
-            size, count = proctree.tree_size(self.watch_disk)
-            if size > limits.disk or count > limits.inodes:
-                return Stopped.DISK
         return None
+
+    def _end_processes(self) -> None:
+        below = proctree.end_below(self.pid)
+        with contextlib.suppress(ProcessLookupError):  # already gone
+            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # the launcher failed before we inherited it
+            os.waitpid(self.pid, 0)
+        uid = self.config.uid
+        if uid is not None and not Level.parse(self.config.level).has_namespaces:
+            # Where no namespace ends them, what the interpreter left when it died lives on, as our children.
+            if proctree.children_of_user(os.getpid(), uid):
+                kill_uid(uid)
+            below += proctree.children_of_user(os.getpid(), uid)
+        proctree.reap(below)
 
     def close(self) -> None:
         """End the slot and all in it. Safe to call twice."""
@@ -489,11 +605,7 @@ class Slot:
             loop.remove_reader(fd)
         self._control.close()
         if self.pid:
-            proctree.kill_below(self.pid)
-            with contextlib.suppress(ProcessLookupError):  # already gone
-                os.kill(self.pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):  # the launcher failed before we inherited it
-                os.waitpid(self.pid, 0)
+            self._end_processes()
         for fd in (self._out.fd, self._err.fd, self._out.write_end, self._err.write_end, self._work_fd):
             if fd >= 0:
                 os.close(fd)

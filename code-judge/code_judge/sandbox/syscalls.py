@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import os
 import platform
 import struct
+from collections.abc import Iterator
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -75,6 +78,21 @@ def die_with_parent(signal_number: int) -> None:
 def set_dumpable() -> None:
     """Own the entries of /proc/self again, after a change of user gave them to root."""
     _prctl(_PR_SET_DUMPABLE, 1, "PR_SET_DUMPABLE")
+
+
+@contextlib.contextmanager
+def files_as(uid: int) -> Iterator[None]:
+    """What this thread does with files is done as user and group `uid`. Raises OSError where that is not allowed."""
+    before, group_before = _libc.setfsuid(-1), _libc.setfsgid(-1)
+    _libc.setfsgid(uid)
+    _libc.setfsuid(uid)
+    try:
+        if _libc.setfsuid(-1) != uid:
+            raise OSError(errno.EPERM, f"setfsuid({uid})")
+        yield
+    finally:
+        _libc.setfsuid(before)
+        _libc.setfsgid(group_before)
 
 
 def become_subreaper() -> None:

@@ -13,19 +13,22 @@ from pathlib import Path
 _LOADER = """
 import sys
 def _load(parts):
-    for name, text in parts:
+    for name, code in parts:
         module = type(sys)(name)
         sys.modules[name] = module
-        exec(compile(text, "<agent>", "exec"), module.__dict__)
+        exec(code, module.__dict__)
     for name, _ in parts:
         del sys.modules[name]  # the program's imports never meet them
     module.main()
-_load({parts!r})
+_load(parts)
 """
 
 
 @cache
 def agent_text(*names: str) -> bytes:
-    """These modules, later ones importing earlier ones, as one program that calls the last one's `main`."""
+    """These modules, later ones importing earlier ones, as a warm interpreter takes them to call the last one's `main`.
+
+    A literal: the text of a loader, and the modules' names and texts. The interpreter compiles them once.
+    """
     parts = [(f"{__name__}.{name}", Path(__file__).with_name(f"{name}.py").read_text()) for name in names]
-    return _LOADER.replace("{parts!r}", repr(parts)).encode()
+    return repr((_LOADER, parts)).encode()

@@ -15,14 +15,15 @@ for _name in __future__.all_feature_names:
 
 
 class Cells:
-    """The namespace and the number of the next cell."""
+    """The namespace, which is that of the module `name`, and the number of the next cell."""
 
-    def __init__(self):
-        module = types.ModuleType("__main__")
+    def __init__(self, name="__main__"):
+        module = types.ModuleType(name)
         module.__dict__["__builtins__"] = sys.modules["builtins"]
-        sys.modules["__main__"] = module
+        sys.modules[name] = module
         self.names = module.__dict__
         self.count = 0
+        self.files = set()
         self.flags = 0
         self.running = False
         signal.signal(signal.SIGINT, self._interrupt)
@@ -33,10 +34,11 @@ class Cells:
             self.running = False
             raise KeyboardInterrupt
 
-    def run(self, code, echo=True):
+    def run(self, code, echo=True, name=None):
         """Run one cell; returns how it ended. Errors are also printed to stderr, as Python does."""
         self.count += 1
-        name = f"<cell {self.count}>"
+        name = name or f"<cell {self.count}>"
+        self.files.add(name)
         linecache.cache[name] = (len(code), None, code.splitlines(True), name)
         self.running = True
         try:
@@ -88,7 +90,7 @@ class Cells:
             sys.__excepthook__(type(error), error, trace)
         line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
         while trace is not None:
-            if trace.tb_frame.f_code.co_filename.startswith("<cell "):
+            if trace.tb_frame.f_code.co_filename in self.files:
                 line = trace.tb_lineno
             trace = trace.tb_next
         try:

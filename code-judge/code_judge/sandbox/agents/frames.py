@@ -42,3 +42,22 @@ def read_all(fd):
             os.close(fd)
             return b"".join(parts)
         parts.append(part)
+
+
+def read_one(fd):
+    """One message from a pipe, or None when it ends first. Does not wait for other writers to close it."""
+    data, size = b"", None
+    while size is None or len(data) < size:
+        part = os.read(fd, 1 << 16)
+        if not part:
+            return None
+        data += part
+        if size is None and len(data) >= _HEADER.size:
+            size = _HEADER.size + _HEADER.unpack_from(data)[0]
+    return data[_HEADER.size : size]
+
+
+def write_one(fd, data):
+    data = _HEADER.pack(len(data)) + data
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,4 +1,4 @@
-"""Request and response bodies: the published fields with their meaning, and added ones.
+"""Bodies of the published endpoints: their fields with their meaning, and added ones.
 
 Unknown request fields are ignored. Items of a batch are validated one by one, so a bad item costs only itself.
 """
@@ -93,7 +93,10 @@ class JudgeResult(BaseModel):
     error_class: str | None = Field(None, description="From the traceback on stderr: a hint, never a verdict.")
     error_message: str | None = None
     error_line: int | None = Field(None, description="1-based line of the submitted source.")
-    isolation: str = ""
+    isolation: str = Field("", description="Level and means that confined the run.")
+    tests_passed: int | None = Field(None, description="Suites only.")
+    tests_total: int | None = None
+    cases: list[dict[str, Any]] | None = Field(None, description="Suites only: a verdict per case.")
 
 
 class SubmissionResult(JudgeResult):
@@ -105,6 +108,8 @@ class SubmissionResult(JudgeResult):
     stderr: str | None = None
     stderr_bytes: int = 0
     stderr_truncated: bool = False
+    stdout_base64: str | None = Field(None, description="With `binary`, where stdout is not UTF-8: its bytes.")
+    files: dict[str, str] | None = Field(None, description="Fetched files: name to base64.")
 
 
 class BatchJudgeResult(BaseModel):
@@ -131,14 +136,18 @@ def parse_item(item: Any) -> Submission:
         raise BadSubmission(f"{where or 'item'}: {first['msg']}") from None
 
 
-def run_limits(submission: Submission, settings: Settings) -> RunLimits:
-    """Limits from `limits`, else `options`, else defaults; within the caps. Raises BadSubmission."""
+def named_limits(submission: Submission) -> Limits:
+    """From `limits`, else `options`. Raises BadSubmission."""
     named = {name: value for name, value in (submission.options or {}).items() if name in LIMIT_NAMES}
     try:
-        asked = submission.limits or Limits.model_validate(named)
+        return submission.limits or Limits.model_validate(named)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadSubmission(f"options.{first['loc'][0]}: {first['msg']}") from None
+
+
+def run_limits(asked: Limits, settings: Settings) -> RunLimits:
+    """What was asked for, or defaults; within the server's caps."""
     cpu_s = min(asked.cpu_s or settings.default_cpu_s, settings.max_cpu_s)
     output_bytes = settings.default_output_bytes if asked.output_bytes is None else asked.output_bytes
     output_chars = settings.response_chars if asked.output_chars is None else asked.output_chars
@@ -176,33 +185,51 @@ def legacy_reason(report: Report) -> str:
     return ""
 
 
-def to_result(sub_id: str, report: Report, expected: str | None, elapsed_s: float) -> SubmissionResult:
-    """Judge a report. `elapsed_s`: from the request to now, which gives the queueing time."""
-    run_success = report.outcome is Outcome.OK
-    success = run_success and (expected is None or text_digest(expected) == report.stdout_digest)
+def result_row(sub_id: str, report: Report, expected: str | None, elapsed_s: float) -> dict[str, Any]:
+    """Judge a report; fields of SubmissionResult. `elapsed_s`: from the request to now, which gives the queueing."""
+    run_success = report.outcome in (Outcome.OK, Outcome.WRONG_ANSWER)
+    success = report.outcome is Outcome.OK and (expected is None or text_digest(expected) == report.stdout_digest)
     ran = report.outcome not in (Outcome.INFRA_ERROR, Outcome.REJECTED)
-    return SubmissionResult(
-        sub_id=safe_text(sub_id),
-        success=success,
-        run_success=run_success,
-        cost=report.wall_s if ran else elapsed_s,
-        reason=legacy_reason(report),
-        outcome=Outcome.WRONG_ANSWER if run_success and not success else report.outcome,
-        detail=report.detail,
-        exit_code=report.exit_code,
-        signal=report.signal,
-        cpu_s=report.cpu_s,
-        wall_s=report.wall_s,
-        queue_s=max(0.0, elapsed_s - report.service_s),
-        max_rss_mb=report.max_rss_mb,
-        error_class=report.error_class,
-        error_message=report.error_message,
-        error_line=report.error_line,
-        isolation=report.isolation,
-        stdout=report.stdout if ran else None,
-        stdout_bytes=report.stdout_bytes,
-        stdout_truncated=report.stdout_truncated,
-        stderr=report.stderr if ran else None,
-        stderr_bytes=report.stderr_bytes,
-        stderr_truncated=report.stderr_truncated,
-    )
+    outcome = Outcome.WRONG_ANSWER if run_success and not success else report.outcome
+    row = {
+        "sub_id": safe_text(sub_id),
+        "success": success,
+        "run_success": run_success,
+        "cost": report.wall_s if ran else elapsed_s,
+        "reason": legacy_reason(report),
+        "outcome": outcome.value,
+        "detail": report.detail,
+        "exit_code": report.exit_code,
+        "signal": report.signal,
+        "cpu_s": report.cpu_s,
+        "wall_s": report.wall_s,
+        "queue_s": max(0.0, elapsed_s - report.service_s),
+        "max_rss_mb": report.max_rss_mb,
+        "error_class": report.error_class,
+        "error_message": report.error_message,
+        "error_line": report.error_line,
+        "isolation": report.isolation,
+        "stdout": report.stdout if ran else None,
+        "stdout_bytes": report.stdout_bytes,
+        "stdout_truncated": report.stdout_truncated,
+        "stderr": report.stderr if ran else None,
+        "stderr_bytes": report.stderr_bytes,
+        "stderr_truncated": report.stderr_truncated,
+    }
+    if report.cases is not None:
+        row["cases"] = report.cases
+        row["tests_passed"] = sum(case["outcome"] == Outcome.OK for case in report.cases)
+        row["tests_total"] = len(report.cases)
+    if report.stdout_base64:
+        row["stdout_base64"] = report.stdout_base64
+    if report.files:
+        row["files"] = report.files
+    return row
+
+
+def only_verdict(row: dict[str, Any]) -> dict[str, Any]:
+    """Without output, as the judge endpoints answer."""
+    return {name: value for name, value in row.items() if name not in OUTPUT_FIELDS}
+
+
+OUTPUT_FIELDS = frozenset(name for name in SubmissionResult.model_fields if name not in JudgeResult.model_fields)

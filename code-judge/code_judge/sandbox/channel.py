@@ -1,0 +1,70 @@
+"""Messages between a supervisor and an agent inside a slot: a length, then JSON. What comes back is not trusted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+_HEADER = struct.Struct("!I")
+_SEND_S = 5.0
+
+
+class ChannelLost(RuntimeError):
+    """The other process is gone, or what it said is no answer; the text says which."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """The supervisor's end. `max_reply` bytes bound what a hostile answer can cost here."""
+
+    socket: socket.socket
+    max_reply: int
+
+    @classmethod
+    def pair(cls, max_reply: int) -> tuple[Channel, socket.socket]:
+        """The supervisor's end, and the agent's, to be passed on and closed."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        return cls(ours, max_reply), theirs
+
+    async def send(self, message: dict[str, Any], *descriptors: int) -> None:
+        """Raises ChannelLost."""
+        data = json.dumps(message).encode()
+        loop = asyncio.get_running_loop()
+        try:
+            socket.send_fds(self.socket, [_HEADER.pack(len(data))], list(descriptors))
+            await asyncio.wait_for(loop.sock_sendall(self.socket, data), _SEND_S)
+        except (OSError, asyncio.TimeoutError) as error:
+            raise ChannelLost(f"the agent does not read: {type(error).__name__} {error}") from None
+
+    async def receive(self, timeout_s: float) -> dict[str, Any]:
+        """The next answer: a JSON object with a `status`. Raises ChannelLost."""
+        try:
+            answer = await asyncio.wait_for(self._read(), timeout_s)
+        except (EOFError, OSError, ValueError, RecursionError, asyncio.TimeoutError) as error:
+            raise ChannelLost(f"the agent is gone: {type(error).__name__} {error}") from None
+        if not isinstance(answer, dict) or not isinstance(answer.get("status"), str):
+            raise ChannelLost("the agent gave no answer")
+        return answer
+
+    async def _read(self) -> Any:
+        size = _HEADER.unpack(await self._exactly(_HEADER.size))[0]
+        if size > self.max_reply:
+            raise ValueError(f"a reply of {size} bytes")
+        return json.loads(await self._exactly(size))
+
+    async def _exactly(self, size: int) -> bytes:
+        loop, data = asyncio.get_running_loop(), bytearray()
+        while len(data) < size:
+            part = await loop.sock_recv(self.socket, min(size - len(data), 1 << 20))
+            if not part:
+                raise EOFError
+            data += part
+        return bytes(data)
+
+    def close(self) -> None:
+        self.socket.close()

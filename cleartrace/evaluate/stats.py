@@ -1,4 +1,4 @@
-"""Intervals for the two kinds of number a run reports: a rate over n trials, a mean over seeds."""
+"""Intervals for the kinds of number a run reports: a rate over n trials, a mean over seeds, a mean over questions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _T95 = (
 )  # fmt: skip
 
 
-def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
     """Score interval of a binomial rate, within [0, 1] (Wilson, JASA 22:209, 1927).
 
-    With n = 0 nothing is known and the interval is (0, 1).
+    With n = 0 nothing is known and the interval is (0, 1). `successes` may be a sum of shares.
 
     Raises:
         ValueError: a count is negative, `successes` exceeds `n`, or `z` is not positive.
@@ -59,3 +59,33 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     quantile = _T95[min(len(values) - 1, len(_T95)) - 1]
     half = quantile * stdev(values) / math.sqrt(len(values))
     return mean, mean - half, mean + half
+
+
+def cluster_interval(values: Sequence[float], *, draws: int = 4000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean of per-question values, by resampling questions.
+
+    Rollouts of one question depend on each other, so the question is what is drawn (a cluster bootstrap). Where all
+    questions agree, resampling knows no spread; for shares in [0, 1] Wilson's interval over the questions is given
+    then, and an unbounded one otherwise.
+
+    Raises:
+        ValueError: `values` is empty.
+
+    Example:
+        >>> [round(bound, 2) for bound in cluster_interval([0.0, 1.0] * 50)]
+        [0.4, 0.6]
+        >>> [round(bound, 2) for bound in cluster_interval([1.0] * 10)]
+        [0.72, 1.0]
+    """
+    if not values:
+        raise ValueError("the mean of no values is undefined")
+    import numpy as np
+
+    data = np.asarray(values, dtype=float)
+    if len(data) == 1 or float(np.ptp(data)) == 0.0:
+        if bool((data >= 0).all() and (data <= 1).all()):
+            return wilson_interval(float(data.sum()), len(data))
+        return -math.inf, math.inf
+    weights = np.random.default_rng(seed).multinomial(len(data), np.full(len(data), 1 / len(data)), size=draws)
+    low, high = np.percentile(weights @ data / len(data), [2.5, 97.5])
+    return float(low), float(high)

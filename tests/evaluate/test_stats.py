@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from statistics import stdev
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleartrace.evaluate.stats import mean_interval, wilson_interval
+from cleartrace.evaluate.stats import cluster_interval, mean_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,26 @@ def test_one_value_has_no_finite_interval_and_none_no_mean() -> None:
     assert mean_interval([0.4]) == (0.4, -math.inf, math.inf)
     with pytest.raises(ValueError, match="no values"):
         mean_interval([])
+
+
+def test_the_cluster_bootstrap_agrees_with_the_normal_interval_on_many_questions() -> None:
+    values = [i / 99 for i in range(100)] * 4
+    low, high = cluster_interval(values)
+    half = 1.96 * stdev(values) / math.sqrt(len(values))
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.004)
+
+
+def test_rollouts_of_one_question_do_not_narrow_the_interval() -> None:
+    """Ten questions with 32 equal rollouts each know as much as ten questions with one."""
+    questions = [1.0] * 5 + [0.0] * 5
+    low, high = cluster_interval(questions)
+    alone = wilson_interval(160, 320)
+    assert high - low > 4 * (alone[1] - alone[0])
+
+
+def test_questions_that_agree_get_a_wilson_interval() -> None:
+    assert cluster_interval([0.0] * 10) == wilson_interval(0, 10)
+    assert cluster_interval([0.25] * 8) == wilson_interval(2.0, 8)
+    assert cluster_interval([-0.5] * 8) == (-math.inf, math.inf)
+    with pytest.raises(ValueError, match="no values"):
+        cluster_interval([])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from cleartrace.purify.splice import SpliceKind
 from cleartrace.tools.result import ToolResult, ToolStatus
@@ -18,11 +18,33 @@ def error_class(result: ToolResult) -> str:
 
 
 @dataclass(frozen=True)
-class TrajectoryCounters:
+class Effort:
+    """What one rollout cost, discarded attempts included. Seconds are wall time that this rollout waited.
+
+    A retry is a regeneration and the calls of the turn it became; `decide_s` is what SAAR itself took: reading calls,
+    decisions, splices and audit.
+    """
+
+    generated_tokens: int = 0
+    """All sampled tokens, those of discarded attempts included."""
+    retry_tokens: int = 0
+    """Tokens sampled by regenerations, whether they were kept or not."""
+    scored_tokens: int = 0
+    """Tokens prefilled to score spliced ones."""
+    generate_s: float = 0.0
+    retry_generate_s: float = 0.0
+    tool_s: float = 0.0
+    retry_tool_s: float = 0.0
+    score_s: float = 0.0
+    decide_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrajectoryCounters(Effort):
     """Counters of one trajectory.
 
     Calls that failed in the infrastructure and surplus calls that were not run count neither as attempts nor
-    as failures. `triggered = recovered + failed` once every position is closed.
+    as failures. Once every position is closed, `triggered` is `recovered + failed` plus what `importance` appended.
     """
 
     arm: str = "off"
@@ -44,16 +66,24 @@ class TrajectoryCounters:
     exhausted: int = 0
     skipped_budget: int = 0
     """Retries not made because too few tokens were left."""
+    gated: int = 0
+    """Regenerated turns that `importance` judged."""
+    appended: int = 0
+    """Failures that stand with what follows behind them, by the policies `append` and `importance`."""
+    tolerated: int = 0
+    """Failures that `tolerate_first` let stand."""
+    dropped: bool = False
+    """True when a repair failed and `drop_exhausted` takes the rollout out of training."""
     full_turn_splices: int = 0
     """Positions whose kept turn replaced the original one as a whole."""
     call_only_splices: int = 0
     """Positions whose kept turn has the original reasoning and a grafted call."""
     similarities: tuple[float, ...] = ()
     """Of every splice decision that compared two calls."""
+    gates: tuple[float, ...] = ()
+    """Importance of every candidate that was scored."""
     solved_at: tuple[int, ...] = ()
     """Attempt (1 = first regeneration) that recovered each recovered position."""
-    generated_tokens: int = 0
-    """All sampled tokens, those of discarded attempts included."""
     discarded_tokens: int = 0
     trained_tokens: int = 0
     spliced_tokens: int = 0
@@ -101,23 +131,22 @@ class TrajectoryCounters:
             return replace(self, full_turn_splices=self.full_turn_splices + 1)
         return replace(self, call_only_splices=self.call_only_splices + 1)
 
-    def count_tokens(
-        self, segments: Sequence[Segment], flat: FlatTrajectory, generated_tokens: int
-    ) -> TrajectoryCounters:
-        """Fill in the token counts.
+    def count_tokens(self, segments: Sequence[Segment], flat: FlatTrajectory, effort: Effort) -> TrajectoryCounters:
+        """Fill in what the tokens and the clock say.
 
         Args:
             segments: the final, uncut segments.
             flat: their flattened form, cut to the response length.
-            generated_tokens: tokens sampled by all requests of the rollout.
+            effort: of all requests and calls of the rollout.
         """
+        generated_tokens = effort.generated_tokens
         kept = sum(len(s) for s in segments if s.sampled)
         if kept > generated_tokens:
             raise ValueError(f"{kept} sampled tokens kept, but only {generated_tokens} were generated")
         total = sum(len(s) for s in segments)
         return replace(
             self,
-            generated_tokens=generated_tokens,
+            **asdict(effort),
             discarded_tokens=generated_tokens - kept,
             trained_tokens=sum(flat.response_mask),
             spliced_tokens=sum(m and s for m, s in zip(flat.response_mask, flat.spliced_mask, strict=True)),
@@ -137,4 +166,16 @@ class TrajectoryCounters:
             "global_rollback_failed": self.failed,
             "rollback_full_turn_count": self.full_turn_splices,
             "rollback_tool_call_only_count": self.call_only_splices,
+        }
+
+    def effort_fields(self) -> dict[str, float]:
+        """What the retries of this trajectory cost, for its record: calls, tokens and seconds."""
+        return {
+            "retry_calls": self.retry_attempts,
+            "retry_tokens": self.retry_tokens,
+            "scored_tokens": self.scored_tokens,
+            **{
+                name: round(getattr(self, name), 4)
+                for name in ("generate_s", "retry_generate_s", "tool_s", "retry_tool_s", "score_s", "decide_s")
+            },
         }

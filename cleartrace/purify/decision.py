@@ -8,6 +8,7 @@ from enum import Enum
 from cleartrace.purify.splice import Splice, SpliceKind
 from cleartrace.purify.turn import Turn
 from cleartrace.tools.result import ToolResult
+from cleartrace.trajectory.segment import Segment
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,29 @@ class Regenerate:
 
 
 @dataclass(frozen=True)
+class Score:
+    """Score the tokens of `candidate` after the clean prefix and `prefix`, as if the failure had never been shown.
+
+    `prefix` is the reasoning that a graft keeps; empty when the whole turn is to be replaced.
+    """
+
+    prefix: tuple[Segment, ...]
+    candidate: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Append:
+    """Append `turn` and its tool response; `answer`, sampled behind them, is the next turn, its calls not yet run.
+
+    `turn` is labelled and masked already.
+    """
+
+    turn: Turn
+    results: tuple[ToolResult, ...]
+    answer: Turn
+
+
+@dataclass(frozen=True)
 class Adopt:
     """`turn` is the spliced turn: execute its calls, those of the regenerated turn, and report the results."""
 
@@ -98,7 +122,8 @@ class GiveUp:
 
 
 AfterExecution = Keep | Regenerate | GiveUp
-AfterRegeneration = Adopt | GiveUp
+AfterRegeneration = Adopt | Score | GiveUp
+AfterScore = Adopt | Append
 
 
 class RepairOutcome(str, Enum):
@@ -107,6 +132,8 @@ class RepairOutcome(str, Enum):
     RECOVERED = "recovered"
     EXHAUSTED = "exhausted"
     NO_CALL = "no_call"
+    APPENDED = "appended"
+    """The new turn stands behind the failure, because it depends on the error it was shown."""
     LIMIT = "limit"
     """Ended from outside: turn or token limit, engine or infrastructure failure."""
 
@@ -116,7 +143,7 @@ class Repair:
     """One position that was rolled back, with every attempt that failed there, spliced ones as spliced.
 
     `turn` stands in the trajectory now; `splice` is what became of the first attempt (`standing_splice`),
-    `similarity` that of the last comparison.
+    `similarity` and `gate` those of the last comparison and of the last score.
     """
 
     position: int
@@ -125,3 +152,4 @@ class Repair:
     similarity: float | None
     attempts: tuple[Attempt, ...]
     turn: Turn
+    gate: float | None = None

@@ -3,6 +3,8 @@
     start -> on_executed -> Keep | GiveUp       position closed
                          -> Regenerate -> on_regenerated -> GiveUp    position closed
                                                          -> Adopt     execute, then on_executed again
+                                                         -> Score -> on_scored -> Adopt
+                                                                               -> Append    position closed
     finish
 
 Retries have their own counter and never a turn of their own (D6); state is a value, so nothing can be
@@ -11,18 +13,21 @@ forgotten on restore (D15) and K may be large (D14).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
 from cleartrace.purify.coin import may_roll_back
-from cleartrace.purify.config import CompareTo, ExhaustedMask, OnExhaustion, RetryContext, SaarConfig
-from cleartrace.purify.counters import TrajectoryCounters, error_class
+from cleartrace.purify.config import CompareTo, MaskedPart, OnExhaustion, Policy, RetryContext, SaarConfig
+from cleartrace.purify.counters import Effort, TrajectoryCounters, error_class
 from cleartrace.purify.decision import (
     Adopt,
     AfterExecution,
     AfterRegeneration,
+    AfterScore,
+    Append,
     Attempt,
     GiveUp,
     GiveUpReason,
@@ -31,9 +36,11 @@ from cleartrace.purify.decision import (
     Regenerate,
     Repair,
     RepairOutcome,
+    Score,
 )
-from cleartrace.purify.splice import STRATEGIES, Splice, SpliceInput, standing_splice
-from cleartrace.purify.turn import Turn, label_failure, with_origin
+from cleartrace.purify.gate import importance
+from cleartrace.purify.splice import STRATEGIES, Splice, SpliceInput, SpliceKind, standing_splice
+from cleartrace.purify.turn import Turn, as_next_turn, label_failure, with_origin
 from cleartrace.tools.result import Blame, ToolResult
 from cleartrace.trajectory.flatten import FlatTrajectory
 from cleartrace.trajectory.segment import Origin, Segment
@@ -44,6 +51,7 @@ class Phase(str, Enum):
 
     EXECUTION = "execution"
     REGENERATION = "regeneration"
+    SCORE = "score"
 
 
 class ProtocolError(RuntimeError):
@@ -66,13 +74,20 @@ class SaarState:
     retries: int = 0
     """Regenerations made at the open position."""
     total_retries: int = 0
+    streak: int = 0
+    """Turns in a row, up to now, that stand in the trajectory with a failure of the model's."""
+    candidate: tuple[Turn, Splice] | None = None
+    """The regenerated turn that is being scored, and what it would be spliced to."""
+    gate: float | None = None
+    """Last importance at the open position."""
     repairs: tuple[Repair, ...] = ()
+    evaluation: bool = False
 
 
 def start(config: SaarConfig, *, sample_id: str, step: int, rollout: int, evaluation: bool = False) -> SaarState:
     """State of a new trajectory; draws the coin."""
     active = may_roll_back(config, sample_id, step, rollout, evaluation=evaluation)
-    return SaarState(config, TrajectoryCounters(arm="on" if active else "off"), active)
+    return SaarState(config, TrajectoryCounters(arm="on" if active else "off"), active, evaluation=evaluation)
 
 
 def on_executed(
@@ -96,6 +111,8 @@ def on_executed(
         return _close(state, turn, results, RepairOutcome.RECOVERED), Keep(turn, results)
     state = replace(state, attempts=(*state.attempts, Attempt(turn, results)))
     obstacle = _obstacle(state, failures, limits)
+    if obstacle != "not_eligible" and _stays(state):
+        return _keep_by_policy(state)
     if obstacle is None:
         return _regenerate(state)
     if isinstance(obstacle, GiveUpReason):
@@ -122,18 +139,45 @@ def on_regenerated(state: SaarState, new: Turn | None) -> tuple[SaarState, After
         return _give_up(state, GiveUpReason.ABORTED)
     if not new.has_call:
         return _give_up(state, GiveUpReason.NO_CALL, new)
-    first = state.config.compare_to is CompareTo.FIRST
-    reference = state.attempts[0].turn if first else failed
-    splice = STRATEGIES[state.config.policy](SpliceInput(failed, reference, new), state.config)
-    compared = () if splice.similarity is None else (splice.similarity,)
-    counters = replace(state.counters, similarities=state.counters.similarities + compared)
-    state = replace(state, splices=(*state.splices, splice), counters=counters)
-    return state, Adopt(replace(new, segments=splice.segments), splice)
+    config = state.config
+    reference = state.attempts[0].turn if config.compare_to is CompareTo.FIRST else failed
+    gated = config.splices_by is Policy.IMPORTANCE
+    strategy = STRATEGIES[config.gated_by if gated else config.splices_by]
+    splice = strategy(SpliceInput(failed, reference, new), config)
+    if gated:
+        state = replace(state, phase=Phase.SCORE, candidate=(new, splice))
+        return state, _question(failed, splice)
+    return _adopt(state, new, splice)
 
 
-def finish(
-    state: SaarState, segments: Sequence[Segment], flat: FlatTrajectory, generated_tokens: int
-) -> TrajectoryCounters:
+def on_scored(state: SaarState, clean: Sequence[float] | None) -> tuple[SaarState, AfterScore]:
+    """Report the log-probs of the candidate's tokens after the clean prefix, and learn what to do.
+
+    Args:
+        clean: one per token that `Score` named, or None when the engine gave none; the turn is appended then, as it
+            is when the sampler reported no log-probs or a value is not a number.
+
+    Raises:
+        ProtocolError: no score is awaited.
+        ValueError: not one log-prob per token.
+    """
+    if state.phase is not Phase.SCORE or state.candidate is None:
+        raise ProtocolError(f"on_scored while waiting for {state.phase.value}")
+    new, splice = state.candidate
+    state = replace(state, counters=replace(state.counters, gated=state.counters.gated + 1))
+    shown = _logprobs(_question(state.attempts[-1].turn, splice).candidate)
+    value = None
+    if clean is not None and shown is not None:
+        value = importance(clean, shown, state.config)
+        gates = state.counters.gates if math.isnan(value) else (*state.counters.gates, value)
+        state = replace(state, gate=value, counters=replace(state.counters, gates=gates))
+    state = replace(state, phase=Phase.EXECUTION, candidate=None)
+    if value is not None and value >= state.config.gate_threshold:
+        return _adopt(state, new, splice)
+    return _append(state, new)
+
+
+def finish(state: SaarState, segments: Sequence[Segment], flat: FlatTrajectory, effort: Effort) -> TrajectoryCounters:
     """Counters of the finished trajectory; arguments as in `TrajectoryCounters.count_tokens`.
 
     Raises:
@@ -141,7 +185,57 @@ def finish(
     """
     if state.attempts:
         raise ProtocolError(f"position {state.attempts[0].turn.position} is still open: report its last event first")
-    return state.counters.count_tokens(segments, flat, generated_tokens)
+    counters = state.counters.count_tokens(segments, flat, effort)
+    drop = state.config.drop_exhausted and not state.evaluation
+    return replace(counters, dropped=drop and any(s.provenance.exhausted for s in segments))
+
+
+def _question(failed: Turn, splice: Splice) -> Score:
+    kept = failed.reasoning if splice.kind is SpliceKind.GRAFT else ()
+    return Score(kept, splice.segments[len(kept) :])
+
+
+def _logprobs(segments: Sequence[Segment]) -> tuple[float, ...] | None:
+    if any(s.logprobs is None for s in segments):
+        return None
+    return tuple(value for s in segments for value in s.logprobs or ())
+
+
+def _adopt(state: SaarState, new: Turn, splice: Splice) -> tuple[SaarState, Adopt]:
+    compared = () if splice.similarity is None else (splice.similarity,)
+    counters = replace(state.counters, similarities=state.counters.similarities + compared)
+    state = replace(state, splices=(*state.splices, splice), counters=counters)
+    return state, Adopt(replace(new, segments=splice.segments), splice)
+
+
+def _append(state: SaarState, new: Turn) -> tuple[SaarState, Append]:
+    """Close the position on its failure; the new turn, sampled behind it, opens the next one."""
+    attempt = state.attempts[-1]
+    turn = label_failure(attempt.turn, _classes(attempt)[0], mask=state.config.mask_failed)
+    counters = replace(state.counters, appended=state.counters.appended + 1)
+    closed = _close(replace(state, counters=counters), turn, attempt.results, RepairOutcome.APPENDED)
+    return closed, Append(turn, attempt.results, as_next_turn(new, state.config.policy.value))
+
+
+def _stays(state: SaarState) -> bool:
+    """True when the policy lets this failure stand without a regeneration. Never after one at the same position."""
+    config = state.config
+    if config.policy is Policy.TOLERATE_FIRST:
+        return not state.retries and state.streak < config.tolerate
+    return config.policy is Policy.APPEND
+
+
+def _keep_by_policy(state: SaarState) -> tuple[SaarState, Keep]:
+    attempt = state.attempts[-1]
+    turn = label_failure(attempt.turn, _classes(attempt)[0], mask=state.config.mask_failed)
+    tolerated = state.config.policy is Policy.TOLERATE_FIRST
+    counters = replace(
+        state.counters,
+        tolerated=state.counters.tolerated + tolerated,
+        appended=state.counters.appended + (not tolerated),
+    )
+    closed = _close(replace(state, counters=counters), turn, attempt.results, RepairOutcome.LIMIT)
+    return closed, Keep(turn, attempt.results)
 
 
 def _obstacle(
@@ -149,7 +243,7 @@ def _obstacle(
 ) -> GiveUpReason | Literal["not_eligible"] | None:
     """Why the newest failure is not retried, or None. A turn is retried while *every* failing class allows it."""
     retries = state.retries
-    allowed = min(state.config.retries_for(error_class(r)) for r in failures)
+    allowed = min(state.config.retries_for(error_class(r), r.status.value) for r in failures)
     spent = retries >= allowed or state.total_retries >= state.config.max_total_retries
     if not state.active or spent:
         return GiveUpReason.EXHAUSTED if retries else "not_eligible"
@@ -184,7 +278,7 @@ def _give_up(state: SaarState, reason: GiveUpReason, new: Turn | None = None) ->
     """Close the position on its newest failed attempt. Without any retry nothing was exhausted or masked."""
     config, attempt = state.config, state.attempts[-1]
     tried = state.retries > 0
-    mask = config.exhausted_mask if tried else ExhaustedMask.NONE
+    mask = config.exhausted_mask if tried else MaskedPart.NONE
     turn = label_failure(attempt.turn, _classes(attempt)[0], exhausted=tried, mask=mask)
     hint = None
     if reason is GiveUpReason.EXHAUSTED and state.retries >= config.hint_after:
@@ -225,10 +319,13 @@ def _close(state: SaarState, turn: Turn, results: Sequence[ToolResult], outcome:
         counters = replace(
             counters,
             recovered=counters.recovered + recovered,
-            failed=counters.failed + (not recovered),
+            failed=counters.failed + (outcome not in (RepairOutcome.RECOVERED, RepairOutcome.APPENDED)),
             solved_at=counters.solved_at + ((state.retries,) if recovered else ()),
         )
         value = state.splices[-1].similarity if state.splices else None
         kind = standing_splice([s.kind for s in state.splices])
-        repairs = (*repairs, Repair(turn.position, outcome, kind, value, state.attempts, turn))
-    return replace(state, counters=counters, repairs=repairs, attempts=(), splices=(), retries=0)
+        repairs = (*repairs, Repair(turn.position, outcome, kind, value, state.attempts, turn, state.gate))
+    streak = state.streak + 1 if any(r.model_failed for r in results) else 0
+    return replace(
+        state, counters=counters, repairs=repairs, attempts=(), splices=(), retries=0, gate=None, streak=streak
+    )

@@ -67,13 +67,39 @@ def _rollback_metrics(counters: Sequence[TrajectoryCounters]) -> dict[str, float
         "rollback/skipped_budget": total("skipped_budget"),
         "rollback/discarded_tokens": total("discarded_tokens"),
         "rollback/generated_tokens": total("generated_tokens"),
+        "rollback/appended_count": total("appended"),
+        "rollback/tolerated_count": total("tolerated"),
+        "rollback/dropped_trajectories": total("dropped"),
+        "rollback/retry_tokens": total("retry_tokens"),
+        "rollback/scored_tokens": total("scored_tokens"),
         "rollback/exhausted_tokens": total("exhausted_tokens"),
         "rollback/cut_tokens": total("cut_tokens"),
         **_rate("rollback/global_recovery_rate", total("recovered"), total("triggered")),
         **_rate("rollback/discard_ratio", total("discarded_tokens"), total("generated_tokens")),
         **_rate("rollback/spliced_token_frac", total("spliced_tokens"), total("trained_tokens")),
+        **_rate("rollback/planb_append_rate", total("appended"), total("gated")),
         **_distribution("rollback/similarity", [s for c in counters for s in c.similarities]),
+        **_distribution("rollback/gate", [g for c in counters for g in c.gates]),
+        **_times(counters),
         **{f"rollback/attempts_hist/{k}": float(n) for k, n in sorted(solved.items())},
+    }
+
+
+def _times(counters: Sequence[TrajectoryCounters]) -> dict[str, float]:
+    """Mean seconds per rollout; shares are of the time of all rollouts.
+
+    `rollback_share` counts retries, scores and SAAR itself, `decide_share` SAAR itself alone.
+    """
+    n = len(counters)
+    retries = sum(c.retry_generate_s + c.retry_tool_s + c.score_s for c in counters)
+    own = sum(c.decide_s for c in counters)
+    whole = sum(c.generate_s + c.tool_s + c.score_s for c in counters) + own
+    return {
+        "timing/rollback_s": (retries + own) / n,
+        "timing/tool_s": sum(c.tool_s for c in counters) / n,
+        "timing/score_s": sum(c.score_s for c in counters) / n,
+        **_rate("timing/rollback_share", retries + own, whole),
+        **_rate("timing/decide_share", own, whole),
     }
 
 

@@ -1,7 +1,7 @@
 """SAAR as one plain function over lists of token ids (design rule 5). Slow, complete, and only for tests.
 
-It shares nothing with the machine but the configuration and the similarity of two programs, and covers the
-policy `similarity` on one call per turn with basis `code` and no turn limit.
+It shares nothing with the machine but the configuration, the similarity of two programs and the importance of a turn,
+and covers every policy on one call per turn with basis `code` and no turn limit.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cleartrace.purify.config import SaarConfig
+from cleartrace.purify.gate import importance
 from cleartrace.purify.similarity import normalise_code, similarity
 
 Answer = tuple[list[int], list[int], str]
 """One scripted generation: reasoning ids, call ids (empty: no call), code. Nothing at all: the engine failed."""
+
+LogProbs = Callable[[list[int], list[int]], list[float]]
+"""(context ids, token ids) to one log-prob per token."""
 
 
 @dataclass
@@ -37,6 +41,8 @@ def saar_reference(
     encode: Callable[[str | None, str | None], list[int]],
     config: SaarConfig,
     response_length: int,
+    shown: LogProbs,
+    clean: LogProbs,
 ) -> Trace:
     """Run one trajectory until a turn without a call.
 
@@ -44,17 +50,27 @@ def saar_reference(
         generate: prompt ids to one answer.
         run: code to None (success) or an error class.
         encode: (error class, hint) to the ids of the tool message.
+        shown: log-probs the sampler reports.
+        clean: log-probs a scoring request returns.
     """
     trace = Trace()
     trace.keep(prompt, 0)
-    enabled, total = config.enable, 0
+    enabled, total, streak = config.enable, 0, 0
+    outer = config.policy.value
+    tolerate = config.tolerate if outer == "tolerate_first" else 0
+    policy = config.inner_policy.value if outer == "tolerate_first" else outer
+    gated = policy == "importance"
+    if gated:
+        policy = config.inner_policy.value if outer == "importance" else "replace"
+    following: Answer | None = None
 
     def ask(context: list[int]) -> Answer:
         trace.prompts.append(context)
         return generate(context)
 
     while True:
-        thought, call, code = ask(list(trace.ids))
+        thought, call, code = following or ask(list(trace.ids))
+        following = None
         if not call:
             trace.keep(thought, 1)
             return trace
@@ -63,32 +79,46 @@ def saar_reference(
         while (error := run(code)) is not None:
             failed.append((thought + call, code, error))
             left = response_length - (len(trace.ids) - len(prompt)) - len(thought + call) - len(encode(error, None))
+            left -= len(encode(error, None)) if gated else 0
             limit = config.error_policy.get(error, config.max_retries)
             if not enabled or retries >= limit or total >= config.max_total_retries:
                 end = "exhausted" if retries else "keep"
+            elif outer == "append" or (not retries and streak < tolerate):
+                end = "stay"
             elif left < config.min_budget_tokens:
                 end = "budget"
             if end:
                 break
             trace.decisions.append("regenerate")
             retries, total = retries + 1, total + 1
-            shown = failed if config.retry_context == "all" else failed[-1:]
-            context = trace.ids + [t for turn, _, cls in shown for t in turn + encode(cls, None)]
+            seen = failed if config.retry_context == "all" else failed[-1:]
+            context = trace.ids + [t for turn, _, cls in seen for t in turn + encode(cls, None)]
             new_thought, new_call, new_code = ask(context)
             if not new_call:
                 end, answer = ("no_call", new_thought) if new_thought else ("aborted", [])
                 break
             old_code = failed[0 if config.compare_to == "first" else -1][1]
             pair = normalise_code(old_code), normalise_code(new_code)
-            graft = similarity(*pair, autojunk=config.autojunk, symmetric=config.symmetric).value
-            if graft < config.similarity_threshold:
-                thought = new_thought
-            call, code = new_call, new_code
-            trace.decisions.append("graft" if graft >= config.similarity_threshold else "replace")
-        trace.decisions.append(end or "keep")
-        masked = config.exhausted_mask.value if error and retries else "none"
+            alike = similarity(*pair, autojunk=config.autojunk, symmetric=config.symmetric).value
+            graft = policy == "similarity" and alike >= config.similarity_threshold
+            if gated:
+                before, tokens = (thought, new_call) if graft else ([], new_thought + new_call)
+                sampled = shown(context + (new_thought if graft else []), tokens)
+                if importance(clean(trace.ids + before, tokens), sampled, config) < config.gate_threshold:
+                    end, following = "append", (new_thought, new_call, new_code)
+                    break
+            thought, call, code = (thought if graft else new_thought), new_call, new_code
+            trace.decisions.append("graft" if graft else "replace")
+        trace.decisions.append({"": "keep", "stay": "keep"}.get(end, end))
+        masked = "none"
+        if error:
+            by_policy = end in ("stay", "append")
+            masked = (
+                (config.mask_failed if by_policy else config.exhausted_mask).value if by_policy or retries else "none"
+            )
         trace.keep(thought, int(masked != "turn"))
         trace.keep(call, int(masked == "none"))
+        streak = streak + 1 if error else 0
         hint = None
         if end == "exhausted" and retries >= config.hint_after:
             hint = config.hint(tuple(cls for _, _, cls in failed))

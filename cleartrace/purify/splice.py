@@ -86,4 +86,14 @@ def similarity_splice(given: SpliceInput, config: SaarConfig) -> Splice:
     return Splice(SpliceKind.REPLACE, with_origin(new.segments, Origin.REPLACED, policy=name, similarity=value), value)
 
 
-STRATEGIES: Mapping[Policy, Strategy] = {Policy.SIMILARITY: similarity_splice}
+def replace_splice(given: SpliceInput, config: SaarConfig) -> Splice:
+    """The new turn as a whole, so that reasoning and call stay consistent (section 4.2)."""
+    del config
+    return Splice(
+        SpliceKind.REPLACE,
+        with_origin(given.regenerated.segments, Origin.REPLACED, policy=Policy.REPLACE.value, similarity=None),
+    )
+
+
+STRATEGIES: Mapping[Policy, Strategy] = {Policy.SIMILARITY: similarity_splice, Policy.REPLACE: replace_splice}
+"""The policies that rewrite history. `importance` judges one of these; the others decide whether one is used."""

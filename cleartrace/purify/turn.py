@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cleartrace.purify.config import ExhaustedMask
+from cleartrace.purify.config import MaskedPart
 from cleartrace.trajectory.flatten import ContextHasher, flatten_ids
 from cleartrace.trajectory.segment import Origin, Provenance, Segment, SegmentKind
 
@@ -99,15 +99,25 @@ def with_origin(
     )
 
 
-def label_failure(
-    turn: Turn, error_class: str, *, exhausted: bool = False, mask: ExhaustedMask = ExhaustedMask.NONE
-) -> Turn:
+def as_next_turn(turn: Turn, policy: str) -> Turn:
+    """A regeneration that is to stand behind the failure it was shown: the first attempt at the next position."""
+    position = turn.position + 1
+    segments = tuple(
+        replace(
+            s, provenance=replace(s.provenance, origin=Origin.APPENDED, policy=policy, position=position, attempt=0)
+        )
+        for s in turn.segments
+    )
+    return replace(turn, segments=segments, position=position, attempt=0)
+
+
+def label_failure(turn: Turn, error_class: str, *, exhausted: bool = False, mask: MaskedPart = MaskedPart.NONE) -> Turn:
     """Label a failed turn that stays in the trajectory, and take it out of the loss as `mask` says (D18).
 
     `call` masks the whole turn when it cannot be split.
     """
     call = turn.call or turn.segments
-    masked = {ExhaustedMask.NONE: (), ExhaustedMask.CALL: call, ExhaustedMask.TURN: turn.segments}[mask]
+    masked = {MaskedPart.NONE: (), MaskedPart.CALL: call, MaskedPart.TURN: turn.segments}[mask]
     segments = []
     for segment in turn.segments:
         failed = error_class if segment in call else None

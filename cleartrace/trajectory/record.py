@@ -57,9 +57,11 @@ class RepairRecord(_Row):
     """One position that was rolled back."""
 
     position: int
-    outcome: Literal["recovered", "exhausted", "no_call", "limit"]
+    outcome: Literal["recovered", "exhausted", "no_call", "appended", "limit"]
     splice: Literal["graft", "replace"] | None
     similarity: float | None
+    gate: float | None = None
+    """Importance of the last regeneration without the error, where the policy asked for it."""
     attempts: list[AttemptRecord]
     replacement: str
     """Text of the turn that stands in the trajectory now."""
@@ -84,6 +86,8 @@ class TrajectoryRecord(_Row):
     acc: bool | None = None
     masked: bool = False
     """True when an infrastructure failure took this rollout out of training."""
+    dropped: bool = False
+    """True when a failed repair did, with `drop_exhausted`."""
     num_turns: int
     segments: list[SegmentRecord]
     tool_calls: list[ToolCallRecord]

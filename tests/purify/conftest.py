@@ -7,14 +7,18 @@ import pytest
 
 from cleartrace.purify import (
     Adopt,
+    Append,
+    Effort,
     GiveUp,
     Keep,
     Limits,
     Regenerate,
     SaarConfig,
+    Score,
     finish,
     on_executed,
     on_regenerated,
+    on_scored,
     sampled_turn,
     start,
     token_budget,
@@ -43,6 +47,16 @@ def result_of(code):
     return ToolResult(STATUS.get(error, ToolStatus.PROGRAM_ERROR), error_class=error)
 
 
+def shown_logprobs(context, tokens):
+    """What the scripted sampler reports: it depends on the length of the context."""
+    return [-(len(context) + i) / 1000 for i in range(len(tokens))]
+
+
+def clean_logprobs(context, tokens):
+    """What a scoring request returns: a turn whose call has an odd id is far less likely than where it was sampled."""
+    return [value - 2 * (tokens[-2] % 2) for value in shown_logprobs(context, tokens)]
+
+
 def encode(error, hint):
     return [900, *(ord(c) for c in (error or "ok")), *(ord(c) for c in hint or ""), 901]
 
@@ -64,7 +78,7 @@ class Run:
         return flatten(self.segments)
 
 
-def drive(script, config=None, *, logprobs=True, response_length=RESPONSE_LENGTH, max_turns=10**6, **who):
+def drive(script, config=None, *, logprobs=True, response_length=RESPONSE_LENGTH, max_turns=10**6, scores=True, **who):
     """The consumer loop over a script of (reasoning ids, call ids, code); an empty script answers at once."""
     config = config or SaarConfig(enable=True)
     who = {"sample_id": "s", "step": 0, "rollout": 0, **who}
@@ -76,7 +90,7 @@ def drive(script, config=None, *, logprobs=True, response_length=RESPONSE_LENGTH
         thought, call, code = next(answers, ([7], [], ""))
         ids = [*thought, *call]
         run.prompts.append(list(context))
-        values = tuple(-(len(context) + i) / 1000 for i in range(len(ids))) if logprobs else None
+        values = tuple(shown_logprobs(context, ids)) if logprobs else None
         run.requests.append(EngineRequest(context, tuple(ids), values))
         boundary = len(thought) if call else None
         if not ids:
@@ -87,9 +101,9 @@ def drive(script, config=None, *, logprobs=True, response_length=RESPONSE_LENGTH
         error = next((r.error_class for r in results if not r.ok), None)
         return context_segment(SegmentKind.TOOL, encode(error, hint))
 
-    position = 0
+    position, following = 0, None
     while position < max_turns:
-        turn = ask(segments, position, 0)
+        turn, following = following or ask(segments, position, 0), None
         run.messages += 1
         if turn is None or not turn.has_call:
             segments += turn.segments if turn else ()
@@ -99,7 +113,11 @@ def drive(script, config=None, *, logprobs=True, response_length=RESPONSE_LENGTH
             run.depths.append(len(list(traceback.walk_stack(None))))
             results = (result_of(turn.code),)
             here = [*segments, *turn.segments, tool(results)]
-            used = len(flatten_ids(here)) - len(PROMPT)
+            used = (
+                len(flatten_ids(here))
+                - len(PROMPT)
+                + (len(tool(results)) if state.config.splices_by == "importance" else 0)
+            )
             budget = token_budget(
                 response_length=response_length,
                 response_used=used,
@@ -114,26 +132,36 @@ def drive(script, config=None, *, logprobs=True, response_length=RESPONSE_LENGTH
                     base = [*segments, *decision.attempts[0].turn.segments]
                     run.rewrites.append(Rewrite.to(len(run.requests) - 1, base))
                 shown = [*segments, *(s for a in decision.attempts for s in (*a.turn.segments, tool(a.results)))]
-                state, decision = on_regenerated(state, ask(shown, decision.position, decision.attempt))
+                again = ask(shown, decision.position, decision.attempt)
+                state, decision = on_regenerated(state, again)
+            if isinstance(decision, Score):
+                context = flatten_ids([*segments, *decision.prefix])
+                tokens = flatten_ids(decision.candidate)
+                state, decision = on_scored(state, clean_logprobs(context, tokens) if scores else None)
             if isinstance(decision, Adopt):
                 run.decisions.append(decision.splice.kind.value)
                 turn = decision.turn
                 continue
             break
         segments = [*segments, *decision.turn.segments]
-        if len(run.requests) > first_request:
+        if len(run.requests) > first_request and not isinstance(decision, Append):
             run.rewrites.append(Rewrite.to(len(run.requests) - 1, segments))
         hint = decision.hint if isinstance(decision, GiveUp) else None
         segments = [*segments, tool(decision.results, hint)]
         run.messages += 1
-        run.decisions.append("keep" if isinstance(decision, Keep) else decision.reason.value)
+        if isinstance(decision, Append):
+            run.decisions.append("append")
+            following = decision.answer
+        else:
+            run.decisions.append("keep" if isinstance(decision, Keep) else decision.reason.value)
         if isinstance(decision, GiveUp) and decision.reason is GiveUpReason.NO_CALL:
             segments = [*segments, *decision.answer.segments]
             run.messages += 1
             break
         position += 1
     run.segments, run.state = segments, state
-    run.counters = finish(state, segments, flatten(segments), sum(len(r.sampled_ids) for r in run.requests))
+    effort = Effort(generated_tokens=sum(len(r.sampled_ids) for r in run.requests))
+    run.counters = finish(state, segments, flatten(segments), effort)
     return run
 
 
@@ -153,6 +181,8 @@ def saar():
             return [at], [], ""
 
     Harness.drive = staticmethod(drive)
+    Harness.shown_logprobs = staticmethod(shown_logprobs)
+    Harness.clean_logprobs = staticmethod(clean_logprobs)
     Harness.encode = staticmethod(encode)
     Harness.run_code = staticmethod(run_code)
     Harness.result_of = staticmethod(result_of)

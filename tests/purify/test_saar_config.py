@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from cleartrace.purify.coin import draw, may_roll_back
-from cleartrace.purify.config import Policy, SaarConfig
+from cleartrace.purify.config import INNER_POLICIES, Policy, SaarConfig
 from cleartrace.purify.splice import STRATEGIES
 
 
@@ -27,6 +27,12 @@ def test_unknown_policy_names_the_available_ones():
         {"error_policy": {"NameError": -1}},
         {"hint_text": "{nothing}"},
         {"similarity_threshold": 2},
+        {"gate_threshold": 0},
+        {"correction_bounds": (1.1, 2.0)},
+        {"policy": "importance", "inner_policy": "tolerate_first"},
+        {"policy": "importance", "retry_context": "all"},
+        {"policy": "tolerate_first", "inner_policy": "append"},
+        {"policy": "tolerate_first", "inner_policy": "importance", "retry_context": "all"},
     ],
 )
 def test_d24_values_are_validated(bad):
@@ -35,7 +41,7 @@ def test_d24_values_are_validated(bad):
 
 
 def test_every_policy_has_a_strategy_and_every_field_a_description():
-    assert set(STRATEGIES) == set(Policy)
+    assert set(STRATEGIES) | {Policy.APPEND, *INNER_POLICIES} == set(Policy)
     assert [name for name, field in SaarConfig.model_fields.items() if not field.description] == []
 
 

@@ -215,8 +215,24 @@ calls = st.builds(
     st.integers(10, 60),
 )
 answers = st.one_of(calls, calls, calls, calls, calls, calls, st.just(([70, 71], [], "")))
+POLICIES = [("similarity", "replace"), ("replace", "replace"), ("append", "replace")]
+POLICIES += [("importance", inner) for inner in ("replace", "similarity")]
+POLICIES += [("tolerate_first", inner) for inner in ("replace", "similarity", "importance")]
+
+
+def any_config(policies, retry_context, **values):
+    policy, inner = policies
+    if "importance" in policies:
+        retry_context = "latest"
+    return SaarConfig(policy=policy, inner_policy=inner, retry_context=retry_context, **values)
+
+
 configs = st.builds(
-    SaarConfig,
+    any_config,
+    policies=st.sampled_from([*POLICIES, POLICIES[0], POLICIES[0]]),
+    gate_form=st.sampled_from(["sum", "mean", "quantile"]),
+    tolerate=st.integers(0, 2),
+    mask_failed=st.sampled_from(["none", "call", "turn"]),
     enable=st.sampled_from([True, True, True, False]),
     max_retries=st.integers(0, 4),
     max_total_retries=st.integers(0, 6),
@@ -241,10 +257,13 @@ def test_machine_equals_the_plain_reference(saar, script, settings_, length):
         saar.encode,
         settings_,
         length,
+        saar.shown_logprobs,
+        saar.clean_logprobs,
     )
     assert run.prompts == trace.prompts
     assert run.decisions == trace.decisions
     assert [*run.flat.prompt_ids, *run.flat.response_ids] == trace.ids
     assert [0] * len(saar.prompt) + list(run.flat.response_mask) == trace.mask
-    assert run.counters.triggered == run.counters.recovered + run.counters.failed == len(run.state.repairs)
+    closed = run.counters.recovered + run.counters.failed + sum(d == "append" for d in run.decisions)
+    assert run.counters.triggered == closed == len(run.state.repairs)
     assert audit(run.requests, run.segments, run.rewrites) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cleartrace.purify import SaarConfig, TrajectoryCounters, aggregate
+from cleartrace.purify import Effort, SaarConfig, TrajectoryCounters, aggregate
 from cleartrace.purify.metrics import gap_metrics
 
 
@@ -53,7 +53,7 @@ def test_similarity_percentiles():
 
 def test_d12_the_final_cut_is_counted(saar):
     run = saar.drive([saar.call("ok"), saar.text()])
-    cut = run.counters.count_tokens(run.segments, run.flat.cut(4), 100)
+    cut = run.counters.count_tokens(run.segments, run.flat.cut(4), Effort(generated_tokens=100))
     assert cut.cut_tokens == len(run.flat.response_ids) - 4
 
 

@@ -6,7 +6,6 @@ Every decision is made by `cleartrace.purify.machine`; this file asks the engine
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -19,16 +18,29 @@ from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token
 
 from cleartrace.purify import machine
 from cleartrace.purify.boundary import CallMarkers
-from cleartrace.purify.config import RetryContext, SaarConfig
-from cleartrace.purify.decision import Adopt, Attempt, GiveUp, Keep, Limits, Regenerate, token_budget
+from cleartrace.purify.config import Policy, RetryContext, SaarConfig
+from cleartrace.purify.decision import (
+    Adopt,
+    AfterRegeneration,
+    Append,
+    Attempt,
+    GiveUp,
+    Keep,
+    Limits,
+    Regenerate,
+    Score,
+    token_budget,
+)
 from cleartrace.purify.turn import Turn, sampled_turn
 from cleartrace.tools.render import render
 from cleartrace.tools.result import ToolResult, ToolStatus
 from cleartrace.trajectory.audit import EngineRequest, audit, require_clean
-from cleartrace.trajectory.flatten import flatten
+from cleartrace.trajectory.flatten import FlatTrajectory, flatten, flatten_ids
 from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
 from cleartrace_verl.markers import call_markers
+from cleartrace_verl.meter import Meter
+from cleartrace_verl.scoring import score_tokens
 from cleartrace_verl.tool_calls import execute_call, read_calls, source_of
 from cleartrace_verl.trajectory_log import RolloutLog
 
@@ -76,6 +88,7 @@ class SaarAgentLoop(ToolAgentLoop):
         del priority
         self.sampling_params = sampling_params
         self.request_id = uuid4().hex
+        self.meter = Meter()
         talk = await self._open(kwargs)
         log = RolloutLog(kwargs, decode=self.tokenizer.decode, max_chars=self.max_tool_response_length)
         state = machine.start(
@@ -85,16 +98,16 @@ class SaarAgentLoop(ToolAgentLoop):
             rollout=int(kwargs.get("session_id", 0)),
             evaluation=self.evaluation,
         )
-        position = 0
-        while (sampled := await self._sample(talk, talk.ids, position + 1, 0)) is not None:
+        position, sampled = 0, None
+        while (sampled := sampled or await self._sample(talk, talk.ids, position + 1, 0)) is not None:
             position += 1
             if not sampled.turn.has_call or self._is_last_turn(talk, position):
                 talk.append_turn(sampled.turn, sampled.message())
                 break
-            state, go_on = await self._work(state, talk, sampled, log)
+            state, go_on, sampled = await self._work(state, talk, sampled, log)
             if not go_on:
                 break
-        return self._close(state, talk, log)
+        return await self._close(state, talk, log)
 
     async def _open(self, row: dict[str, Any]) -> Conversation:
         messages = list(row["raw_prompt"])
@@ -127,18 +140,20 @@ class SaarAgentLoop(ToolAgentLoop):
         params = {**self.sampling_params, "max_tokens": budget}
         if self.tool_parser.stop_token_ids:
             params["stop_token_ids"] = sorted({*(params.get("stop_token_ids") or []), *self.tool_parser.stop_token_ids})
-        started = time.perf_counter()
-        output = await self.server_manager.generate(
-            request_id=self.request_id, prompt_ids=list(context), sampling_params=params
-        )
-        talk.seconds["generate"] = talk.seconds.get("generate", 0.0) + time.perf_counter() - started
+        with self.meter.time("generate", retry=attempt > 0):
+            output = await self.server_manager.generate(
+                request_id=self.request_id, prompt_ids=list(context), sampling_params=params
+            )
         self._note_engine(talk, output.extra_fields, output.num_preempted)
         if not output.token_ids:
             return None
         logprobs = tuple(output.log_probs) if output.log_probs else None
-        talk.generated_tokens += len(output.token_ids)
+        self.meter.count("generated_tokens", len(output.token_ids))
+        if attempt:
+            self.meter.count("retry_tokens", len(output.token_ids))
         talk.requests.append(EngineRequest(tuple(context), tuple(output.token_ids), logprobs))
-        return await self._parse(context, output.token_ids, logprobs, position, attempt)
+        with self.meter.time("decide"):
+            return await self._parse(context, output.token_ids, logprobs, position, attempt)
 
     @staticmethod
     def _note_engine(talk: Conversation, fields: dict[str, Any], preempted: int | None) -> None:
@@ -188,38 +203,71 @@ class SaarAgentLoop(ToolAgentLoop):
 
     async def _work(
         self, state: machine.SaarState, talk: Conversation, sampled: Sampled, log: RolloutLog
-    ) -> tuple[machine.SaarState, bool]:
-        """Execute one call turn, repair it as the machine says, append what stays. False: the rollout ends."""
+    ) -> tuple[machine.SaarState, bool, Sampled | None]:
+        """Execute one call turn, repair it as the machine says, append what stays.
+
+        Returns False when the rollout ends, and the next turn when that is sampled already.
+        """
         clean = talk.ids
         errors: dict[int, ToolMessages] = {}
         messages: dict[int, dict[str, Any]] = {}
         while True:
             turn = sampled.turn
-            started = time.perf_counter()
-            results = await self._execute(sampled, log)
-            talk.seconds["tools"] = talk.seconds.get("tools", 0.0) + time.perf_counter() - started
+            with self.meter.time("tool", retry=turn.attempt > 0):
+                results = await self._execute(sampled, log)
             messages[turn.attempt] = sampled.message()
             errors[turn.attempt] = self._answer(talk, turn, messages[turn.attempt], results)
-            used = talk.response_tokens + len(turn.token_ids)
-            # What a regeneration would be shown: with retry_context=all, the earlier attempts too (D12).
-            earlier = state.attempts if self.saar.retry_context is RetryContext.ALL else ()
-            shown = len(clean) + len(self._feedback(earlier, errors))
-            context_tokens = shown + len(turn.token_ids) + len(errors[turn.attempt])
-            state, decision = machine.on_executed(state, turn, results, Limits(self._budget(context_tokens, used)))
+            limits = self._limits(state, talk, turn, errors)
+            with self.meter.time("decide"):
+                state, decision = machine.on_executed(state, turn, results, limits)
             if not isinstance(decision, Regenerate):
                 break
             context = clean + self._feedback(decision.attempts, errors)
             again = await self._sample(talk, context, decision.position, decision.attempt)
             if again and len(decision.attempts) > 1:
                 talk.note_shown(context)
-            # Comparing long programs takes tens of milliseconds, which no other rollout should wait for (D3).
-            state, decision = await asyncio.to_thread(machine.on_regenerated, state, again.turn if again else None)
+            state, decision = await self._splice(state, clean, again)
             if not isinstance(decision, Adopt):
-                break
+                following = Sampled(decision.answer, again.calls, again.content) if again and decision.answer else None
+                return state, *self._settle(talk, decision, messages, errors, log, following)
             assert again is not None
             talk.note_rewrite(decision.turn)
             sampled = Sampled(decision.turn, again.calls, again.content)
-        return state, self._settle(talk, decision, messages, errors, log)
+        return state, *self._settle(talk, decision, messages, errors, log)
+
+    def _limits(
+        self, state: machine.SaarState, talk: Conversation, turn: Turn, errors: dict[int, ToolMessages]
+    ) -> Limits:
+        """What is left for a regeneration that would be shown the failure of `turn` (D12)."""
+        error = errors[turn.attempt]
+        # With retry_context=all, the earlier attempts are shown too.
+        earlier = state.attempts if self.saar.retry_context is RetryContext.ALL else ()
+        shown = len(talk.ids) + len(self._feedback(earlier, errors)) + len(turn.token_ids) + len(error)
+        # A turn that may be appended shares the response with the error, one that replaces does not.
+        stays = len(error) if self.saar.splices_by is Policy.IMPORTANCE else 0
+        return Limits(self._budget(shown, talk.response_tokens + len(turn.token_ids) + stays))
+
+    async def _splice(
+        self, state: machine.SaarState, clean: Sequence[int], again: Sampled | None
+    ) -> tuple[machine.SaarState, Adopt | Append | GiveUp]:
+        def decide() -> tuple[machine.SaarState, AfterRegeneration]:
+            with self.meter.time("decide"):
+                return machine.on_regenerated(state, again.turn if again else None)
+
+        # Comparing long programs takes tens of milliseconds, which no other rollout should wait for (D3).
+        state_after, decision = await asyncio.to_thread(decide)
+        if not isinstance(decision, Score):
+            return state_after, decision
+        context = (*clean, *flatten_ids(decision.prefix))
+        return machine.on_scored(state_after, await self._score(context, flatten_ids(decision.candidate)))
+
+    async def _score(self, context: Sequence[int], tokens: Sequence[int]) -> list[float] | None:
+        """Log-probs of `tokens` after `context`, or None when the engine's context has no room for the request."""
+        if len(context) + len(tokens) >= self.prompt_length + self.response_length:
+            return None
+        self.meter.count("scored_tokens", len(context) + len(tokens))
+        with self.meter.time("score"):
+            return await score_tokens(self.server_manager, self.request_id, context, tokens)
 
     @staticmethod
     def _feedback(attempts: Sequence[Attempt], errors: dict[int, ToolMessages]) -> tuple[int, ...]:
@@ -249,12 +297,13 @@ class SaarAgentLoop(ToolAgentLoop):
     def _settle(
         self,
         talk: Conversation,
-        decision: Keep | GiveUp,
+        decision: Keep | GiveUp | Append,
         messages: dict[int, dict[str, Any]],
         errors: dict[int, ToolMessages],
         log: RolloutLog,
-    ) -> bool:
-        """Write the decision into the kept history. False: no further turn."""
+        following: Sampled | None = None,
+    ) -> tuple[bool, Sampled | None]:
+        """Write the decision into the kept history. False: no further turn; a turn: it follows, sampled already."""
         turn = decision.turn
         message = messages[turn.attempt]
         answer = errors[turn.attempt]
@@ -263,23 +312,24 @@ class SaarAgentLoop(ToolAgentLoop):
             log.hinted(turn, decision.hint)
         talk.append_turn(turn, message)
         if isinstance(decision, Keep) and decision.infra:
-            return False
-        last = decision.answer if isinstance(decision, GiveUp) else None
+            return False, None
         room = talk.response_tokens + len(answer) < self.response_length
         if room:
             talk.append_tools(answer)
-            if last is not None:
-                talk.append_turn(last, {"role": "assistant", "content": ""})
-        if last is not None and (not room or self.saar.retry_context is RetryContext.ALL):
+        if following is None:
+            return room, None
+        if not room or self.saar.retry_context is RetryContext.ALL:
             talk.note_kept()
-        return room and last is None
+        return room, following if room else None
 
-    def _close(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> AgentLoopOutput:
-        require_clean(audit(talk.requests, talk.segments, talk.rewrites))
-        flat = flatten(talk.segments).cut(self.response_length)
-        counters = machine.finish(state, talk.segments, flat, talk.generated_tokens)
+    async def _close(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> AgentLoopOutput:
+        with self.meter.time("decide"):
+            require_clean(audit(talk.requests, talk.segments, talk.rewrites))
+            flat = flatten(talk.segments).cut(self.response_length)
+        gap = await self._gap(flat) if self.saar.score_spliced else None
+        counters = machine.finish(state, talk.segments, flat, self.meter.effort())
         masked = counters.infra_failed
-        mask = [0] * len(flat.response_mask) if masked else list(flat.response_mask)
+        mask = [0] * len(flat.response_mask) if masked or counters.dropped else list(flat.response_mask)
         turns = count_turns(talk.segments)
         return AgentLoopOutput(
             prompt_ids=list(flat.prompt_ids),
@@ -288,14 +338,28 @@ class SaarAgentLoop(ToolAgentLoop):
             response_logprobs=None if flat.response_logprobs is None else list(flat.response_logprobs),
             num_turns=turns.total,
             metrics=AgentLoopMetrics(
-                generate_sequences=talk.seconds.get("generate", 0.0),
-                tool_calls=talk.seconds.get("tools", 0.0),
-                num_preempted=talk.num_preempted,
+                generate_sequences=counters.generate_s, tool_calls=counters.tool_s, num_preempted=talk.num_preempted
             ),
             extra_fields={
                 **talk.engine_fields,
                 "turn_scores": [],
                 "tool_rewards": [],
                 **log.fields(counters, state.repairs, talk, flat, masked=masked, num_turns=turns.total),
+                **({} if gap is None else {"saar_gap": gap}),
             },
         )
+
+    async def _gap(self, flat: FlatTrajectory) -> list[float]:
+        """For each spliced token, its log-prob where it stands minus where it was sampled; 0.0 for the others.
+
+        Without any, or without sampler log-probs, or without room for the request: no request, all 0.0.
+        """
+        gap = [0.0] * len(flat.response_ids)
+        if flat.response_logprobs is None or 1 not in flat.spliced_mask:
+            return gap
+        first = flat.spliced_mask.index(1)
+        clean = await self._score((*flat.prompt_ids, *flat.response_ids[:first]), flat.response_ids[first:])
+        for i, value in enumerate(clean or (), start=first):
+            if flat.spliced_mask[i]:
+                gap[i] = value - flat.response_logprobs[i]
+        return gap

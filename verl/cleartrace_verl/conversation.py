@@ -60,9 +60,7 @@ class Conversation:
     requests: list[EngineRequest] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
     engine_fields: dict[str, Any] = field(default_factory=dict)
-    generated_tokens: int = 0
     num_preempted: int = -1
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def ids(self) -> tuple[int, ...]:

@@ -87,6 +87,7 @@ class RolloutLog:
         return {
             "saar": asdict(counters),
             "saar_masked": masked,
+            "saar_dropped": counters.dropped,
             "saar_spliced_mask": list(flat.spliced_mask),
             "saar_origin": list(flat.origin_codes),
             "saar_exhausted_mask": list(flat.exhausted_mask),
@@ -115,13 +116,14 @@ class RolloutLog:
             question=self._question,
             ground_truth=self._ground_truth,
             masked=masked,
+            dropped=counters.dropped,
             num_turns=num_turns,
             segments=[self._segment(s) for s in talk.segments],
             tool_calls=[c.model_copy(update={"kept": (c.position, c.attempt) in kept}) for c in self._calls],
             repairs=[self._repair(r) for r in repairs],
             generated_tokens=counters.generated_tokens,
             discarded_tokens=counters.discarded_tokens,
-            counters=counters.upstream_fields(),
+            counters=counters.upstream_fields() | counters.effort_fields(),
         )
 
     def _segment(self, segment: Segment) -> SegmentRecord:
@@ -143,6 +145,7 @@ class RolloutLog:
             outcome=repair.outcome.value,
             splice=repair.splice.value if repair.splice else None,
             similarity=repair.similarity,
+            gate=repair.gate,
             attempts=[self._attempt(a.turn, a.results) for a in repair.attempts],
             replacement=self._text(repair.turn),
         )

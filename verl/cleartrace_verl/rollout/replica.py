@@ -33,11 +33,17 @@ class EmbeddedServer:
         video_data: Any = None,
         **kwargs: Any,
     ) -> TokenOutput:
-        """Sample one continuation of `prompt_ids`; `log_probs[i]` belongs to `token_ids[i]`."""
+        """Sample one continuation of `prompt_ids`; `log_probs[i]` belongs to `token_ids[i]`.
+
+        With `prompt_logprobs: 0` the prompt is scored instead, and nothing sampled: `extra_fields["prompt_logprobs"]`
+        has a row of one value per position, row i for token i + 1 and a filler at the end, as vLLM's adapter gives it.
+        """
         from cleartrace_verl.engine import Sampling
 
         if image_data or video_data:
             raise ValueError("The embedded rollout serves text only; use SGLang or vLLM for images and video.")
+        if sampling_params.get("prompt_logprobs") is not None:
+            return await self._score(prompt_ids, sampling_params)
         room = self._limits["prompt_length"] + self._limits["response_length"] - len(prompt_ids)
         default = max(min(self._limits["response_length"], room), 0)
         params = {"max_tokens": default, "ignore_eos": bool(self._limits["ignore_eos"]), **sampling_params}
@@ -49,6 +55,13 @@ class EmbeddedServer:
             num_preempted=0,
             extra_fields={"global_steps": done.weights_version, "num_cached_tokens": done.num_cached_tokens},
         )
+
+    async def _score(self, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
+        if sampling_params["prompt_logprobs"] != 0:
+            raise ValueError("The embedded rollout scores the prompt's own tokens only: use prompt_logprobs=0.")
+        values = await self._engine.score(prompt_ids[:1], prompt_ids[1:], sampling_params.get("temperature", 1.0))
+        rows = [[value] for value in (*values, 0.0)]
+        return TokenOutput(token_ids=[], log_probs=[], stop_reason="completed", extra_fields={"prompt_logprobs": rows})
 
     async def load_weights(self, named: list[tuple[str, torch.Tensor]], global_steps: int) -> None:
         await self._engine.update_weights(named, version=global_steps)

@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 import cleartrace
+from cleartrace.data.cli import app as data_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train agents on cleaned trajectories.")
+app.add_typer(data_app, name="data")
 
 
 def _print_version(wanted: bool) -> None:

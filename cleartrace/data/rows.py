@@ -19,7 +19,7 @@ AGENT_NAME = "saar_agent"
 def sample_id_of(source: str, question: str, answer: str) -> str:
     """Content hash: the same sample has the same id in every file, row order and run."""
     content = json.dumps([source, question, answer], ensure_ascii=False)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def prompt_messages(question: str) -> list[dict[str, str]]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The DAPO baseline of CLEANER: the same settings without rollback. One node, four GPUs, SGLang.
-#   bash recipe/cleaner/qwen3_4b.sh [--dry-run] [key=value ...]
+# The DAPO baseline of CLEANER on Qwen3-4B-RA-SFT: the same without rollback. One node, four GPUs, SGLang.
+#   bash recipe/cleaner/qwen3_4b.sh [--dry-run] [overlay=tiny] [scale=node8] [key=value ...]
 # --dry-run resolves and checks the configuration anywhere and says what this machine lacks.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# CLEANER on Qwen3-4B-RA-SFT with the published settings: one node, four GPUs, SGLang.
-#   bash recipe/cleaner/qwen3_4b_cleaner.sh [--dry-run] [key=value ...]
+# CLEANER on Qwen3-4B-RA-SFT. One node, four GPUs, SGLang.
+#   bash recipe/cleaner/qwen3_4b_cleaner.sh [--dry-run] [overlay=tiny] [scale=node8] [key=value ...]
 # --dry-run resolves and checks the configuration anywhere and says what this machine lacks.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from cleartrace.purify.config import SaarConfig
 from cleartrace.report import names
 from cleartrace_verl import known_keys, preflight
-from cleartrace_verl.compose import PUBLISHED_KEYS, ConfigError, compose, relocate
+from cleartrace_verl.compose import PUBLISHED_KEYS, ConfigError, compose, compose_file, relocate
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYER = ROOT / "verl/cleartrace_verl"
@@ -25,9 +25,7 @@ SCALES = sorted(file.stem for file in (LAYER / "config/scale").glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def base() -> DictConfig:
-    from cleartrace_verl.compose import _compose
-
-    return _compose([], [])
+    return compose_file("cleartrace", [])[1]
 
 
 def saar(config: DictConfig) -> SaarConfig:

@@ -4,7 +4,6 @@ A pure decision core: `start`, `on_executed`, `on_regenerated`, `on_scored` and 
 caller generates, scores, executes and appends. `reference` is the same method as one plain function.
 """
 
-from cleartrace.purify.boundary import CallMarkers
 from cleartrace.purify.config import SaarConfig
 from cleartrace.purify.counters import Effort, TrajectoryCounters
 from cleartrace.purify.decision import (
@@ -26,7 +25,6 @@ from cleartrace.purify.turn import Turn, sampled_turn
 __all__ = [
     "Adopt",
     "Append",
-    "CallMarkers",
     "Effort",
     "GiveUp",
     "GiveUpReason",

@@ -1,75 +1,117 @@
-"""Where the call part of a turn begins, found in token ids and without decoding (D4)."""
+"""Where the calls of a turn begin: a search that knows thoughts, and the way back from text to tokens (D4).
+
+A turn is decoded once, byte by byte of its tokens, so an offset in its text belongs to one token whatever way the
+model tokenised a marker. Everything here is linear in the turn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+_ERRORS = "surrogateescape"  # a turn cut inside a character still has one text, and the text its bytes
 
 
 @dataclass(frozen=True)
-class CallMarkers:
-    """Token id sequences that open a tool call, and those that close a thought.
+class Thought:
+    """The texts around a thought; nothing inside it is a call."""
 
-    Several alternatives are allowed, because a marker that is not one added token may be tokenised in more
-    than one way, depending on what stands around it.
+    opens: str = "<think>"
+    closes: str = "</think>"
+
+
+@dataclass(frozen=True)
+class TurnText:
+    """The text of a turn, and which token each of its characters belongs to.
+
+    Args:
+        parts: bytes of each token, in order. Bytes that are not UTF-8 become lone surrogates in `text`.
 
     Example:
-        >>> CallMarkers(call=((7,),), think_end=((5,),)).find((7, 1, 5, 2, 7, 3))
-        4
+        >>> turn = TurnText((b"So ", b"<to", b"ol_call>", b"{}"))
+        >>> turn.text, turn.token_at(turn.text.index("<tool_call>"))
+        ('So <tool_call>{}', 1)
     """
 
-    call: tuple[tuple[int, ...], ...]
-    think_end: tuple[tuple[int, ...], ...] = ()
+    parts: tuple[bytes, ...]
 
-    def __post_init__(self) -> None:
-        if not self.call or not all((*self.call, *self.think_end)):
-            raise ValueError("call markers need at least one alternative, and no alternative may be empty")
+    @cached_property
+    def text(self) -> str:
+        return b"".join(self.parts).decode("utf-8", _ERRORS)
 
-    def find(self, token_ids: Sequence[int]) -> int | None:
-        """See `find_boundary`."""
-        return find_boundary(token_ids, self.call, self.think_end)
+    def token_at(self, offset: int) -> int:
+        """Index of the token with the first byte of character `offset`."""
+        if not 0 <= offset < len(self.text):
+            raise IndexError(f"character {offset} of a turn of {len(self.text)} characters")
+        return bisect_right(self._ends, len(self.text[:offset].encode("utf-8", _ERRORS)))
 
-    def split(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
-        """The calls in `token_ids`, each with its marker; nothing before the first, all up to the next.
-
-        Example:
-            >>> CallMarkers(call=((7,),)).split((1, 7, 2, 7, 3, 4))
-            [(7, 2), (7, 3, 4)]
-        """
-        ids = tuple(token_ids)
-        starts = []
-        at = self.find(ids)
-        while at is not None:
-            starts.append(at)
-            following = [_first(ids, marker, at + 1) for marker in self.call]
-            at = min((place for place in following if place is not None), default=None)
-        return [ids[start:end] for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)]
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(map(len, self.parts)))
 
 
-def find_boundary(
-    token_ids: Sequence[int], markers: Sequence[Sequence[int]], think_end: Sequence[Sequence[int]] = ()
+def alternatives(texts: Iterable[str]) -> re.Pattern[str]:
+    """A pattern that finds the earliest of `texts`."""
+    return re.compile("|".join(map(re.escape, texts)))
+
+
+def first_call(
+    text: str,
+    opens: re.Pattern[str],
+    closes: re.Pattern[str] | None = None,
+    *,
+    thought: Thought | None = None,
+    in_thought: bool = False,
+) -> re.Match[str] | None:
+    """The first match of `opens` that is not inside a thought, or None.
+
+    An unclosed thought has no call. A thought that was closed without having been opened counts as one, if its end
+    does not stand inside a call that `closes`: a program may print the tag.
+
+    Args:
+        in_thought: the prompt ends inside a thought, so the turn begins there.
+
+    Example:
+        >>> call = alternatives(["<call>"])
+        >>> first_call("<think>a <call>? no</think> <call>", call, thought=Thought()).start()
+        28
+    """
+    start = _skip(text, thought, 0) if thought and in_thought else 0
+    while start is not None and (found := opens.search(text, start)):
+        if thought is None:
+            return found
+        thinking = text.find(thought.opens, start, found.start())
+        if thinking >= 0:
+            start = _skip(text, thought, thinking)
+            continue
+        stray = _stray_end(text, found, opens, closes, thought) if closes else None
+        if stray is None:
+            return found
+        start = stray
+    return None
+
+
+def _skip(text: str, thought: Thought, start: int) -> int | None:
+    """Behind the end of the thought around `start`; None when it is not closed."""
+    end = text.find(thought.closes, start)
+    return None if end < 0 else end + len(thought.closes)
+
+
+def _stray_end(
+    text: str, call: re.Match[str], opens: re.Pattern[str], closes: re.Pattern[str], thought: Thought
 ) -> int | None:
-    """Index of the first token of the first call marker after the last end of thought, or None.
-
-    Linear in the turn for a fixed set of markers. A turn without an end of thought is searched as a whole.
-    """
-    ids = tuple(token_ids)
-    start = max((end for end in (_last_end(ids, tuple(m)) for m in think_end) if end is not None), default=0)
-    found = [at for at in (_first(ids, tuple(m), start) for m in markers) if at is not None]
-    return min(found, default=None)
-
-
-def _first(ids: tuple[int, ...], marker: tuple[int, ...], start: int) -> int | None:
-    while True:
-        try:
-            start = ids.index(marker[0], start)
-        except ValueError:
-            return None
-        if ids[start : start + len(marker)] == marker:
-            return start
-        start += 1
-
-
-def _last_end(ids: tuple[int, ...], marker: tuple[int, ...]) -> int | None:
-    backwards = _first(ids[::-1], marker[::-1], 0)
-    return None if backwards is None else len(ids) - backwards
+    """Behind the first end of a thought at or after `call` that is not inside a closed call."""
+    following: re.Match[str] | None = call
+    while following is not None:
+        close = closes.search(text, following.end())
+        if close is None:
+            return _skip(text, thought, following.end())
+        following = opens.search(text, close.end())
+        end = text.find(thought.closes, close.end(), following.start() if following else len(text))
+        if end >= 0:
+            return end + len(thought.closes)
+    return None

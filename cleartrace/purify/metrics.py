@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, quantiles
 
+import numpy as np
+
 from cleartrace.purify.counters import TrajectoryCounters
 
 
@@ -104,7 +106,7 @@ def _times(counters: Sequence[TrajectoryCounters]) -> dict[str, float]:
 
 
 def gap_metrics(
-    old: Sequence[Sequence[float]], sampled: Sequence[Sequence[float]], spliced: Sequence[Sequence[int]]
+    old: Sequence[np.ndarray], sampled: Sequence[np.ndarray], spliced: Sequence[Sequence[int]]
 ) -> dict[str, float]:
     """How far spliced tokens are off policy (D1): log-prob where they stand minus log-prob where they were sampled.
 
@@ -116,11 +118,28 @@ def gap_metrics(
         spliced: 1 for tokens that stand in another context than they were sampled in.
     """
     gaps = [
-        o - s for row in zip(old, sampled, spliced, strict=True) for o, s, moved in zip(*row, strict=False) if moved
+        (np.asarray(o)[: len(moved)] - np.asarray(s)[: len(moved)])[np.asarray(moved, dtype=bool)]
+        for o, s, moved in zip(old, sampled, spliced, strict=True)
     ]
-    if not gaps:
+    return _gap("rollback/gap", gaps)
+
+
+def engine_gap_metrics(gaps: Sequence[Sequence[float]], spliced: Sequence[Sequence[int]]) -> dict[str, float]:
+    """The same gap by the rollout engine's own scores (`score_spliced`), so without what trainer and engine differ by.
+
+    Args:
+        gaps: per response token; an empty row was not scored.
+        spliced: as in `gap_metrics`.
+    """
+    rows = [np.asarray(g)[np.asarray(m, dtype=bool)] for g, m in zip(gaps, spliced, strict=True) if len(g)]
+    return _gap("rollback/engine_gap", rows)
+
+
+def _gap(name: str, rows: Sequence[np.ndarray]) -> dict[str, float]:
+    values = np.concatenate(rows) if rows else np.empty(0)
+    if not len(values):
         return {}
-    return {"rollback/gap_mean": fmean(gaps), "rollback/gap_abs_mean": fmean(map(abs, gaps))}
+    return {f"{name}_mean": float(values.mean()), f"{name}_abs_mean": float(np.abs(values).mean())}
 
 
 def _rate(name: str, part: float, whole: float) -> dict[str, float]:

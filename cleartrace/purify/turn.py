@@ -67,7 +67,7 @@ def sampled_turn(
         context_ids: the prompt of this very request, error feedback included.
         token_ids: sampled ids, at least one.
         logprobs: their sampler log-probs, or None.
-        boundary: index of the first call token (`CallMarkers.find`), or None.
+        boundary: index of the first token of the call part, or None.
         has_call: defaults to `boundary is not None`.
     """
     ids = tuple(token_ids)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleartrace.purify.boundary import CallMarkers, find_boundary
 from cleartrace.purify.config import SaarConfig
 from cleartrace.purify.similarity import Method, normalise_code, similarity
 from cleartrace.purify.splice import SpliceInput, SpliceKind, similarity_splice
@@ -81,29 +80,3 @@ def test_d3_popular_characters_do_not_explode():
 
 def test_normalise_code():
     assert normalise_code("a = 1  \r\nb\t\rc\n\n") == "a = 1\nb\nc"
-
-
-def test_d4_three_token_marker():
-    assert find_boundary([5, 1, 2, 1, 2, 3, 9], [[1, 2, 3]]) == 3
-
-
-def test_d4_marker_inside_thought_is_ignored():
-    markers = CallMarkers(call=((7,),), think_end=((5, 6),))
-    assert markers.find([7, 1, 5, 6, 2, 7, 3, 7]) == 5
-    assert markers.find([7, 1, 5, 6, 2]) is None
-    assert markers.find([1, 7]) == 1
-
-
-def test_d4_alternative_tokenisations():
-    assert find_boundary([4, 8, 9, 1], [[1, 2], [8, 9]]) == 1
-
-
-def test_d4_8k_turn_under_5_ms():
-    ids = [1, 2] * 4000 + [1, 2, 3]
-    assert find_boundary(ids, [[1, 2, 3]], [[4, 4]]) == 8000
-    assert cpu_seconds(5, lambda: find_boundary(ids, [[1, 2, 3]], [[4, 4]])) < 0.005
-
-
-def test_empty_marker_is_refused():
-    with pytest.raises(ValueError, match="alternative"):
-        CallMarkers(call=((),))

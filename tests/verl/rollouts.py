@@ -67,12 +67,22 @@ def logprob(prompt_length: int, index: int) -> float:
     return -(prompt_length + index + 1) / 1024
 
 
+def clean_logprob(place: int) -> float:
+    """What the scripted engine would have reported for the token at `place` of the sequence it stands in."""
+    return -(place + 1) / 1024
+
+
 @dataclass
 class ScriptedServer:
-    """Answers the n-th request with the n-th text; None stands for an aborted request."""
+    """Answers the n-th request with the n-th text; None stands for an aborted request.
+
+    A scoring request says of each token that it is `penalty` less likely than `logprob` would have it.
+    """
 
     turns: Sequence[str | None]
     with_logprobs: bool = True
+    penalty: float = 0.0
+    scored: list[list[int]] = field(default_factory=list)
     prompts: list[list[int]] = field(default_factory=list)
     sampled: list[list[int]] = field(default_factory=list)
     budgets: list[int] = field(default_factory=list)
@@ -81,6 +91,10 @@ class ScriptedServer:
         self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any], **kwargs: Any
     ) -> TokenOutput:
         await asyncio.sleep(0)
+        if "prompt_logprobs" in sampling_params:
+            self.scored.append(list(prompt_ids))
+            rows = [[clean_logprob(i + 1) - self.penalty] for i in range(len(prompt_ids) - 1)] + [[0.0]]
+            return TokenOutput(token_ids=[], stop_reason="completed", extra_fields={"prompt_logprobs": rows})
         text = self.turns[len(self.prompts)]
         self.prompts.append(list(prompt_ids))
         self.budgets.append(sampling_params["max_tokens"])
@@ -168,11 +182,12 @@ async def roll_out_async(
     run: Callable[[str], ToolResult] = run_program,
     rollback: str = "configured",
     with_logprobs: bool = True,
+    penalty: float = 0.0,
     question: str = QUESTION,
     **row: Any,
 ) -> Rolled:
     config = config if config is not None else config_with()
-    server, executed = ScriptedServer(turns, with_logprobs), []
+    server, executed = ScriptedServer(turns, with_logprobs, penalty), []
     loop = SaarAgentLoop(
         trainer_config=DictConfigWrap(config),
         server_manager=server,

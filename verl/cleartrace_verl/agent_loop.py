@@ -12,12 +12,9 @@ from uuid import uuid4
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 from verl.experimental.agent_loop.tool_agent_loop import ToolAgentLoop
-from verl.experimental.agent_loop.tool_parser import ToolParser
 from verl.utils.rollout_trace import rollout_trace_op
-from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
 
 from cleartrace.purify import machine
-from cleartrace.purify.boundary import CallMarkers
 from cleartrace.purify.config import Policy, RetryContext, SaarConfig
 from cleartrace.purify.decision import (
     Adopt,
@@ -38,10 +35,11 @@ from cleartrace.trajectory.audit import EngineRequest, audit, require_clean
 from cleartrace.trajectory.flatten import FlatTrajectory, flatten, flatten_ids
 from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
-from cleartrace_verl.markers import call_markers
 from cleartrace_verl.meter import Meter
 from cleartrace_verl.scoring import score_tokens
-from cleartrace_verl.tool_calls import execute_call, read_calls, source_of
+from cleartrace_verl.token_builder import token_builder
+from cleartrace_verl.tool_calls import execute_call, source_of
+from cleartrace_verl.tool_parsers import CallParser, call_parser
 from cleartrace_verl.trajectory_log import RolloutLog
 
 NOT_EXECUTED = "Not executed: at most {limit} tool call(s) per turn are run. Send this call again in a later turn."
@@ -58,7 +56,7 @@ class SaarAgentLoop(ToolAgentLoop):
     # Set by the parent; veRL's registration decorator hides them from type checkers.
     tools: dict[str, Any]
     tool_schemas: list[dict[str, Any]]
-    tool_parser: ToolParser
+    tool_parser: CallParser
     tool_parser_name: str
     tokenizer: Any
     max_user_turns: int | None
@@ -75,12 +73,9 @@ class SaarAgentLoop(ToolAgentLoop):
         self.evaluation = rollback != "configured"
         if self.evaluation:
             self.saar = self.saar.model_copy(update={"enable": rollback == "on"})
-        self.markers: CallMarkers = call_markers(self.tokenizer, self.tool_parser_name)
-        if family := custom.get("token_family"):
-            # A Llama-architecture model with a ChatML template needs Qwen's boundary newline (SmolLM2).
-            self.continuous_token_builder = create_continuous_token_builder(
-                self.tokenizer, model_family=family, chat_template_kwargs=self.apply_chat_template_kwargs
-            )
+        self.tool_parser = call_parser(self.tokenizer, self.tool_parser_name, self.apply_chat_template_kwargs)
+        # A Llama-architecture model with a ChatML template needs ChatML's newline between turns (SmolLM2).
+        self.continuous_token_builder = token_builder(self.continuous_token_builder, custom.get("token_family"))
 
     @rollout_trace_op
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
@@ -153,7 +148,7 @@ class SaarAgentLoop(ToolAgentLoop):
             self.meter.count("retry_tokens", len(output.token_ids))
         talk.requests.append(EngineRequest(tuple(context), tuple(output.token_ids), logprobs))
         with self.meter.time("decide"):
-            return await self._parse(context, output.token_ids, logprobs, position, attempt)
+            return self._parse(context, output.token_ids, logprobs, position, attempt)
 
     @staticmethod
     def _note_engine(talk: Conversation, fields: dict[str, Any], preempted: int | None) -> None:
@@ -164,7 +159,7 @@ class SaarAgentLoop(ToolAgentLoop):
         if preempted is not None:
             talk.num_preempted = max(talk.num_preempted, 0) + preempted
 
-    async def _parse(
+    def _parse(
         self,
         context: Sequence[int],
         token_ids: Sequence[int],
@@ -172,24 +167,19 @@ class SaarAgentLoop(ToolAgentLoop):
         position: int,
         attempt: int,
     ) -> Sampled:
-        boundary = self.markers.find(token_ids)
-        content, calls, call_text = "", (), ""
-        if boundary is not None:
-            part = token_ids[boundary:]
-            content, calls = await read_calls(self.tool_parser, self.markers, part, self.tokenizer.decode)
-            call_text = self.tokenizer.decode(part)
-        code = "\n".join(source_of(call) for call in calls)
+        read = self.tool_parser.read(token_ids, prompt_ids=context)
+        code = "\n".join(source_of(call) for call in read.calls)
         turn = sampled_turn(
             context,
             token_ids,
             logprobs,
-            boundary,
+            read.boundary,
             position=position,
             attempt=attempt,
             code=code,
-            call_text=call_text,
+            call_text=read.call_text,
         )
-        return Sampled(turn, calls, content)
+        return Sampled(turn, read.calls, read.content)
 
     async def _execute(self, sampled: Sampled, log: RolloutLog) -> tuple[ToolResult, ...]:
         """Results in call order; surplus calls are answered, not dropped (D11)."""
@@ -352,14 +342,14 @@ class SaarAgentLoop(ToolAgentLoop):
     async def _gap(self, flat: FlatTrajectory) -> list[float]:
         """For each spliced token, its log-prob where it stands minus where it was sampled; 0.0 for the others.
 
-        Without any, or without sampler log-probs, or without room for the request: no request, all 0.0.
+        Empty without spliced tokens, without sampler log-probs, or without room for the request.
         """
-        gap = [0.0] * len(flat.response_ids)
         if flat.response_logprobs is None or 1 not in flat.spliced_mask:
-            return gap
+            return []
         first = flat.spliced_mask.index(1)
         clean = await self._score((*flat.prompt_ids, *flat.response_ids[:first]), flat.response_ids[first:])
-        for i, value in enumerate(clean or (), start=first):
-            if flat.spliced_mask[i]:
-                gap[i] = value - flat.response_logprobs[i]
-        return gap
+        if clean is None:
+            return []
+        sampled, moved = flat.response_logprobs[first:], flat.spliced_mask[first:]
+        later = [(c - s) * m for c, s, m in zip(clean, sampled, moved, strict=True)]
+        return [0.0] * first + later

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 from omegaconf import DictConfig, OmegaConf
 
-from cleartrace.rewards.score import is_code_source
+from cleartrace.purify.config import Policy, SaarConfig
+from cleartrace.purify.correction import NEEDS_LOGPROBS
 from cleartrace_verl import plugin
+from cleartrace_verl.reward_options import option_problems
 
 COLUMNS = ("prompt", "data_source", "reward_model")
 
@@ -67,13 +68,6 @@ def _file(key: str, path: Path) -> Iterator[str]:
     columns = pq.read_schema(path).names
     if missing := [name for name in COLUMNS if name not in columns]:
         yield f"data.{key}: {path} lacks the column(s) {', '.join(missing)}; it has {', '.join(columns)}."
-        return
-    sources = Counter(pq.read_table(path, columns=["data_source"])["data_source"].to_pylist())
-    if code := {name: n for name, n in sources.items() if is_code_source(str(name))}:
-        yield (
-            f"data.{key}: {sum(code.values())} of {sum(sources.values())} rows of {path} ask for programs "
-            f"(data_source {', '.join(code)}), which the reward cannot grade yet: leave these rows out of the file."
-        )
 
 
 def _judge(config: DictConfig) -> Iterator[str]:
@@ -105,15 +99,30 @@ def _ray(config: DictConfig) -> Iterator[str]:
 
 
 def _correction(config: DictConfig) -> Iterator[str]:
-    saar = config.actor_rollout_ref.rollout.custom.saar
+    rollout = config.actor_rollout_ref.rollout
+    saar = SaarConfig(**{str(key): value for key, value in rollout.custom.saar.items()})
     if saar.enable and OmegaConf.select(config, "algorithm.rollout_correction.bypass_mode"):
         yield (
             "algorithm.rollout_correction.bypass_mode=true cannot be combined with rollback: it would take the "
             "log-probs of spliced tokens from the context with the error in it. Leave it false."
         )
+    wants = [f"correction={saar.correction.value}"] if saar.correction in NEEDS_LOGPROBS else []
+    scores = ["policy=importance"] if Policy.IMPORTANCE in (saar.policy, saar.splices_by) else []
+    scores += ["score_spliced=true"] if saar.score_spliced else []
+    if saar.enable and (wants or scores) and not rollout.calculate_log_probs:
+        yield (
+            f"custom.saar {', '.join(wants + scores)} compares log-probs with those of the sampler: set "
+            "actor_rollout_ref.rollout.calculate_log_probs=true."
+        )
+    if saar.enable and scores and rollout.temperature != 1.0:
+        yield (
+            f"custom.saar {', '.join(scores)} scores tokens at temperature 1, but they are sampled at "
+            f"actor_rollout_ref.rollout.temperature={rollout.temperature}: set that to 1.0."
+        )
 
 
 def _reward(config: DictConfig) -> Iterator[str]:
+    yield from option_problems(config)
     manager = config.reward.reward_manager
     if manager.source == "register" and manager.name != "naive":
         yield (

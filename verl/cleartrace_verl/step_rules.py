@@ -15,6 +15,11 @@ def is_spoiled(fields: Mapping[str, Any]) -> bool:
     return bool(fields.get("saar_masked") or (fields.get("reward_extra_info") or {}).get("ungraded"))
 
 
+def is_left_out(fields: Mapping[str, Any]) -> bool:
+    """True when the rollout is not learned from: spoiled, or dropped because a repair failed (`drop_exhausted`)."""
+    return is_spoiled(fields) or bool(fields.get("saar_dropped"))
+
+
 def score_metrics(graded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Shares of graded rollouts: right by the grader, and with a score above 0, which is not the same (D29).
 
@@ -35,8 +40,9 @@ def isolated_uids(uids: Sequence[str], masked: Sequence[bool]) -> list[str]:
     """
     if masked and all(masked):
         raise RuntimeError(
-            "No rollout of this step can be learned from: every one met an infrastructure failure. "
-            "Look at tool_calls in trajectories.jsonl and at the judge's log, then start the run again."
+            "No rollout of this step can be learned from: every one met an infrastructure failure or was dropped "
+            "after a failed repair (drop_exhausted). Look at masked, dropped and tool_calls in trajectories.jsonl and "
+            "at the judge's log, then start the run again."
         )
     return [f"{uid}-masked-{i}" if alone else uid for i, (uid, alone) in enumerate(zip(uids, masked, strict=True))]
 

@@ -9,32 +9,25 @@ from typing import Any, cast
 
 import ray
 import transfer_queue as tq
-from tensordict import TensorDict
+from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.device import get_device_name
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from cleartrace.purify.config import SaarConfig
 from cleartrace.purify.counters import TrajectoryCounters
-from cleartrace.purify.metrics import aggregate, gap_metrics
+from cleartrace.purify.metrics import aggregate, engine_gap_metrics, gap_metrics
+from cleartrace_verl.batch import column, real_keys
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
-from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.spliced import correct_spliced
+from cleartrace_verl.step_rules import is_left_out, is_spoiled, isolated_uids, last_step, score_metrics
 from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
 
 STATE_FILE = "cleartrace.json"
 LOG_PROBS = ("old_log_probs", "rollout_log_probs")
-
-
-def _column(data: TensorDict, name: str) -> list[Any]:
-    """A non-tensor field as plain values, however TransferQueue stacked it."""
-    return [getattr(value, "data", value) for value in data[name]]
-
-
-def _real_keys(batch: KVBatchMeta) -> list[str]:
-    """Keys of the rows that a rollout made: veRL fills a batch up with copies."""
-    return [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
 
 
 class CleartraceTrainer(PPOTrainerSync):
@@ -48,6 +41,7 @@ class CleartraceTrainer(PPOTrainerSync):
         super().__init__(config)
         self._run_dir = Path(config.cleartrace.run_dir)
         self._token_budget: int | None = config.cleartrace.token_budget
+        self._saar = SaarConfig(**dict(config.actor_rollout_ref.rollout.custom.saar))
         self._totals = Totals()
         self._trajectories = JsonLines(self._run_dir / "trajectories.jsonl")
         self._events = JsonLines(self._run_dir / "events.jsonl")
@@ -102,6 +96,8 @@ class CleartraceTrainer(PPOTrainerSync):
         self._totals = self._totals.plus(counters)
         graded = [fields["reward_extra_info"] for fields in rows if not is_spoiled(fields)]
         metrics.update({**aggregate(counters), **score_metrics(graded), **self._totals.metrics()})
+        gaps = [fields.get("saar_gap", []) for fields in rows]
+        metrics.update(engine_gap_metrics(gaps, [fields["saar_spliced_mask"] for fields in rows]))
         metrics["cleartrace/masked_trajectories"] = len(rows) - len(graded)
         # veRL logs a rollout that raised, and trains on the others.
         asked = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
@@ -122,40 +118,45 @@ class CleartraceTrainer(PPOTrainerSync):
     def _rollouts(batch: KVBatchMeta) -> list[dict[str, Any]]:
         """`extra_fields` of the real rows."""
         data = tq.kv_batch_get(
-            keys=_real_keys(batch), partition_id=str(batch.partition_id), select_fields=["extra_fields"]
+            keys=real_keys(batch), partition_id=str(batch.partition_id), select_fields=["extra_fields"]
         )
-        return [fields for fields in _column(data, "extra_fields") if "saar" in fields]
+        return [fields for fields in column(data, "extra_fields") if "saar" in fields]
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
         if self.config.actor_rollout_ref.rollout.calculate_log_probs:
             data = tq.kv_batch_get(
-                keys=_real_keys(batch),
+                keys=real_keys(batch),
                 partition_id=str(batch.partition_id),
                 select_fields=[*LOG_PROBS, "extra_fields"],
             )
-            masks = [fields.get("saar_spliced_mask", []) for fields in _column(data, "extra_fields")]
-            old, sampled = ([row.tolist() for row in data[name].unbind()] for name in LOG_PROBS)
+            masks = [fields.get("saar_spliced_mask", []) for fields in column(data, "extra_fields")]
+            old, sampled = ([row.float().numpy() for row in data[name].unbind()] for name in LOG_PROBS)
             metrics.update(gap_metrics(old, sampled, masks))
         return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         # Written before the update, so that the rollouts of a failing step can be looked at.
         self._write("train", self._rollouts(batch))
-        self._isolate_masked(batch)
-        return super()._compute_advantage(batch, metrics)
+        self._isolate_left_out(batch)
+        batch = super()._compute_advantage(batch, metrics)
+        with_log_probs = bool(self.config.actor_rollout_ref.rollout.calculate_log_probs)
+        weighted = with_log_probs and bool(OmegaConf.select(self.config, "algorithm.rollout_correction.rollout_is"))
+        metrics.update(correct_spliced(batch, self._saar, with_log_probs=with_log_probs, weighted=weighted))
+        return batch
 
     @staticmethod
-    def _isolate_masked(batch: KVBatchMeta) -> None:
-        """Take spoiled rollouts out of the groups whose baseline they would spoil.
+    def _isolate_left_out(batch: KVBatchMeta) -> None:
+        """Take rollouts that are not learned from out of the groups whose baseline they would spoil.
 
-        Masked ones have no tokens in the loss. Ungraded ones score 0 in a group of their own: their advantage is 0.
+        Masked and dropped ones have no tokens in the loss. Ungraded ones score 0 in a group of their own: their
+        advantage is 0.
         """
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=str(batch.partition_id), select_fields=["uid", "extra_fields"]
         )
-        uids, fields = _column(data, "uid"), _column(data, "extra_fields")
-        alone = [is_spoiled(f) for f in fields]
+        uids, fields = column(data, "uid"), column(data, "extra_fields")
+        alone = [is_left_out(f) for f in fields]
         if not any(alone):
             return
         fresh = isolated_uids(uids, alone)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -81,6 +81,7 @@ def first_call(
         28
     """
     start = _skip(text, thought, 0) if thought and in_thought else 0
+    ends: list[int] | None = None
     while start is not None and (found := opens.search(text, start)):
         if thought is None:
             return found
@@ -88,7 +89,9 @@ def first_call(
         if thinking >= 0:
             start = _skip(text, thought, thinking)
             continue
-        stray = _stray_end(text, found, opens, closes, thought) if closes else None
+        if ends is None:
+            ends = [m.end() for m in closes.finditer(text)] if closes else []
+        stray = _stray_end(text, found, opens, ends, thought) if closes else None
         if stray is None:
             return found
         start = stray
@@ -102,16 +105,16 @@ def _skip(text: str, thought: Thought, start: int) -> int | None:
 
 
 def _stray_end(
-    text: str, call: re.Match[str], opens: re.Pattern[str], closes: re.Pattern[str], thought: Thought
+    text: str, call: re.Match[str], opens: re.Pattern[str], ends: Sequence[int], thought: Thought
 ) -> int | None:
-    """Behind the first end of a thought at or after `call` that is not inside a closed call."""
+    """Behind the first end of a thought at or after `call` that is not inside a closed call; calls close at `ends`."""
     following: re.Match[str] | None = call
     while following is not None:
-        close = closes.search(text, following.end())
-        if close is None:
+        close = bisect_right(ends, following.end())
+        if close == len(ends):
             return _skip(text, thought, following.end())
-        following = opens.search(text, close.end())
-        end = text.find(thought.closes, close.end(), following.start() if following else len(text))
+        following = opens.search(text, ends[close])
+        end = text.find(thought.closes, ends[close], following.start() if following else len(text))
         if end >= 0:
             return end + len(thought.closes)
     return None

@@ -9,33 +9,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from verl.experimental.agent_loop.tool_parser import FunctionCall
 from verl.utils.tokenizer.continuous_token import ContinuousTokenBuilder
 
 from cleartrace.purify.turn import Turn
 from cleartrace.trajectory.audit import EngineRequest, Rewrite
 from cleartrace.trajectory.flatten import context_hash, flatten_ids
 from cleartrace.trajectory.segment import Segment, SegmentKind, context_segment
-from cleartrace_verl.tool_calls import UnreadableCall
+from cleartrace_verl.formats import WrittenCall
+from cleartrace_verl.token_builder import assistant_stub
+from cleartrace_verl.tool_parsers import arguments_json
+
+UNNAMED = "unknown"
+"""Name of a call whose tool could not be read, in formats whose tool answers carry the name."""
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A turn with the calls parsed from it and its text without them."""
+    """A turn with the calls read from it and its text before them."""
 
     turn: Turn
-    calls: tuple[FunctionCall | UnreadableCall, ...]
+    calls: tuple[WrittenCall, ...]
     content: str
 
     def message(self) -> dict[str, Any]:
-        """The assistant message veRL's token builders see; its tokens are already in the segments."""
+        """The assistant message; its tokens are already in the segments.
+
+        Every call has an entry, readable or not, because every call is answered: gpt-oss names each answer by its call.
+        """
         message: dict[str, Any] = {"role": "assistant", "content": self.content}
-        readable = [call for call in self.calls if isinstance(call, FunctionCall)]
-        if readable:
-            message["tool_calls"] = [
-                {"type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in readable
-            ]
+        if self.calls:
+            message["tool_calls"] = [self._call(index, call) for index, call in enumerate(self.calls)]
         return message
+
+    def _call(self, index: int, call: WrittenCall) -> dict[str, Any]:
+        # Mistral's templates want an id of nine letters and digits.
+        made_up = f"c{self.turn.position % 1000:03d}{self.turn.attempt % 100:02d}{index % 1000:03d}"
+        function = {"name": call.name or UNNAMED, "arguments": arguments_json(call)}
+        return {"id": call.call_id or made_up, "type": "function", "function": function}
 
 
 @dataclass(frozen=True)
@@ -95,19 +105,21 @@ class Conversation:
     ) -> ToolMessages:
         """Tokens of the tool messages `texts` behind the kept history plus the turns in `sampled`.
 
-        Raises ValueError for token builders that drop tokens of the history, which segments cannot follow.
+        A builder may drop the last token of the turn because its answer begins with the same one (GLM). What was
+        sampled is never dropped: the answer is then written without it.
         """
-        turn, _ = sampled[-1]
-        previous = [*self.messages, *(message for _, message in sampled)]
-        added = [{"role": "tool", "content": text} for text in texts]
+        turn, message = sampled[-1]
+        calls = message.get("tool_calls", [])
+        previous = assistant_stub(calls)
+        added = [
+            {"role": "tool", "name": call["function"]["name"], "tool_call_id": call["id"], "content": text}
+            for call, text in zip(calls, texts, strict=True)
+        ]
         runtime = [*self.ids, *(t for turn, _ in sampled for t in turn.token_ids)]
         merged = self.builder.merge_context_tokens(previous, [*previous, *added], runtime, tools=self.tool_schemas)
-        if merged.removed_prefix_token_count:
-            raise ValueError(
-                f"{type(self.builder).__name__} removes history tokens before a tool response; "
-                "cleartrace does not support this model family yet."
-            )
-        tail = merged.token_ids[len(runtime) :]
+        dropped = runtime[len(runtime) - merged.removed_prefix_token_count :]
+        tail = merged.token_ids[len(runtime) - len(dropped) :]
+        tail = tail[len(dropped) :] if tail[: len(dropped)] == dropped else tail
         cut = len(merged.inserted_token_ids)
         parts = ((SegmentKind.BOUNDARY, tail[:cut]), (SegmentKind.TOOL, tail[cut:]))
         segments = tuple(

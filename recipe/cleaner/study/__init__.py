@@ -1,0 +1,1 @@
+"""CLEANER's claims at equal numbers of generated tokens: arms, seeds, runs, tables."""

@@ -1,0 +1,136 @@
+"""One training run per arm and seed, and the small CSV it leaves. What has its CSV is not run again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleartrace.report.compare import COLUMNS
+from recipe.cleaner.study.arms import Arm
+
+RESULTS = Path("docs/results/study")
+RUNS = Path("runs/study")
+# metric in metrics.jsonl -> (split, name) in the CSV
+EXPORTED = {
+    "cleartrace/val/acc": ("held_out", "acc"),
+    "cleartrace/val_on/acc": ("held_out_with_rollback", "acc"),
+    "cleartrace/val/first_call_failure_rate": ("held_out", "first_call_failure_rate"),
+    "cleartrace/val/failures_per_trajectory": ("held_out", "failures_per_trajectory"),
+    "cleartrace/val/tokens_per_trajectory": ("held_out", "tokens_per_trajectory"),
+    "cleartrace/val_on/tokens_per_trajectory": ("held_out_with_rollback", "tokens_per_trajectory"),
+    "cleartrace/train/acc": ("train", "acc"),
+    "tool_calls/failures_per_trajectory": ("train", "failures_per_trajectory"),
+    "tool_calls/kept_failures_per_trajectory": ("train", "kept_failures_per_trajectory"),
+    "rollback/discard_ratio": ("train", "discard_ratio"),
+    "rollback/spliced_token_frac": ("train", "spliced_token_frac"),
+    "rollback/gap_mean": ("train", "gap_mean"),
+    "rollback/gap_abs_mean": ("train", "gap_abs_mean"),
+    "rollback/is_weight_mean": ("train", "is_weight_mean"),
+    "rollback/planb_append_rate": ("train", "append_rate"),
+    "timing/rollback_share": ("train", "rollback_time_share"),
+    "timing_s/step": ("train", "step_seconds"),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """`tokens`: generated tokens after which the run ends, discarded ones included."""
+
+    arm: Arm
+    seed: int
+    tokens: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm.name}-seed{self.seed}"
+
+    @property
+    def csv(self) -> Path:
+        return RESULTS / f"{self.name}.csv"
+
+    @property
+    def run_dir(self) -> Path:
+        return RUNS / self.name
+
+    def command(self) -> list[str]:
+        """The training run: the quickstart with another arm, seed and end."""
+        return [
+            sys.executable,
+            *("-m", "cleartrace_verl.main", "--recipe", "recipe/cleaner", "experiment=quickstart"),
+            f"trainer.experiment_name={self.name}",
+            f"cleartrace.run_dir={self.run_dir}",
+            f"cleartrace.seed={self.seed}",
+            f"cleartrace.token_budget={self.tokens}",
+            "cleartrace.tasks.held_out_with_rollback=true",
+            "trainer.total_training_steps=1000",
+            "trainer.test_freq=6",
+            *self.arm.overrides(),
+        ]
+
+
+class Runner:
+    """Runs jobs, some at a time; an interrupt ends those under way, and the same command resumes them."""
+
+    def __init__(self, jobs_at_a_time: int):
+        self._at_a_time = jobs_at_a_time
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._stopping = threading.Event()
+
+    def run_all(self, jobs: Sequence[Job]) -> Iterator[str]:
+        """One line per job, in the order of `jobs`."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        with ThreadPoolExecutor(self._at_a_time) as pool:
+            yield from pool.map(self._run, jobs)
+
+    def _run(self, job: Job) -> str:
+        if self._stopping.is_set():
+            return f"{job.name}: not started"
+        if job.csv.exists():
+            return f"{job.name}: there already"
+        job.run_dir.mkdir(parents=True, exist_ok=True)
+        with (job.run_dir / "console.log").open("a") as log:
+            process = subprocess.Popen(job.command(), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            self._running.append(process)
+            status = process.wait()
+        if status != 0:
+            return f"{job.name}: failed with exit status {status}; see {job.run_dir}/console.log, then run this again"
+        export(job)
+        return f"{job.name}: done"
+
+    def _stop(self, number: int, frame: object) -> None:
+        del frame
+        self._stopping.set()
+        for process in self._running:
+            if process.poll() is None:
+                process.terminate()
+        for process in self._running:
+            process.wait()
+        os._exit(128 + number)
+
+
+def export(job: Job) -> None:
+    """Write the job's CSV from its metrics, whole or not at all."""
+    rows = []
+    for line in (job.run_dir / "metrics.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        data = record["data"]
+        for metric, (split, name) in EXPORTED.items():
+            if metric in data:
+                tokens = data["cleartrace/generated_tokens_cum"]
+                row = [job.name, job.arm.name, job.seed, record["step"], tokens, split, name, round(data[metric], 6)]
+                rows.append(row)
+    job.csv.parent.mkdir(parents=True, exist_ok=True)
+    draft = job.csv.with_suffix(".tmp")
+    with draft.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+    draft.replace(job.csv)

@@ -128,3 +128,23 @@ def filter_rows(
         target, selection = filter_file(stats, dataset, output_dir, rule)
     print_selection(selection)
     typer.echo(f"wrote {target}")
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Parquet files in veRL's columns.")],
+    tokenizer: Annotated[Path | None, typer.Option(help="Folder of a tokenizer: count the tokens of prompts.")] = None,
+    max_prompt_tokens: Annotated[int, typer.Option(min=1, help="Longest prompt a run takes.")] = 2560,
+    tools: Annotated[bool, typer.Option(help="Count the schema of the tool, as a run with the tool does.")] = True,
+    grade: Annotated[bool, typer.Option(help="Grade the gold and the empty answer of every row.")] = True,
+    judge_url: Annotated[
+        str, typer.Option(help="Judge that runs programs; without one, a judge is started. Token: CODE_JUDGE_TOKEN.")
+    ] = "",
+    first_rows: Annotated[int, typer.Option(min=0, help="Look at so many rows of each file; 0: all.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="JSON lines file for all findings.")] = None,
+) -> None:
+    """Check every row: columns, gold answer, empty answer, tests, repeats, length. Exit status 1 when one fails."""
+    from cleartrace.data.validate_command import run
+
+    with _errors_in_words():
+        raise typer.Exit(run(files, tokenizer, max_prompt_tokens, tools, grade, judge_url, first_rows, output))

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from cleartrace.data import prompts
-from cleartrace.data.code_tests import CodeTests
 from cleartrace.data.identity import canonical_truth, sample_id_of_row, user_text
 from cleartrace.data.names import Profile
 from cleartrace.data.prepared import PreparedRow
 from cleartrace.data.rows import sample_id_of
 from cleartrace.data.wording import Wording
-from cleartrace.rewards.score import is_code_source
+from cleartrace.rewards.code.truth import read_tests
+from cleartrace.rewards.dispatch import is_code_source
 
 
 def _text_of_number(value: Any) -> Any:
@@ -39,7 +39,6 @@ class RewardModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     ground_truth: Annotated[str, BeforeValidator(canonical_truth), StringConstraints(min_length=1)]
-    style: str = "rule"
 
 
 class Message(BaseModel):
@@ -120,7 +119,11 @@ def _gpqa(raw: Mapping[str, Any], words: Wording, tool: bool) -> PreparedRow:
 def _lcb(raw: Mapping[str, Any], words: Wording, tool: bool) -> PreparedRow:
     row = LcbRow.model_validate(raw)
     truth = row.reward_model.ground_truth
-    prompt = prompts.program(row.problem, CodeTests.parse(truth), words, tool=tool)
+    try:
+        tests = read_tests(truth)
+    except ValueError as error:
+        raise ValueError(f"reward_model.ground_truth: {error}") from None
+    prompt = prompts.program(row.problem, tests, words, tool=tool)
     return _asked(row, row.problem, truth, prompt)
 
 

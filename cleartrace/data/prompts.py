@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from cleartrace.data.code_tests import CodeTests
 from cleartrace.data.wording import Wording
+from cleartrace.rewards.code.truth import CodeTests, TestKind
 
 SAMPLES = 2
 """So many of the tests are shown in a LiveCodeBench prompt."""
@@ -35,13 +35,15 @@ def boxed(problem: str, words: Wording, *, tool: bool, domain: str = "", closing
 
 
 def program(problem: str, tests: CodeTests, words: Wording, *, tool: bool) -> str:
-    """The prompt of a problem whose answer is a program. The first short tests are shown as samples."""
-    shown = [case for case in tests.cases if max(len(case.input), len(case.output)) <= SAMPLE_CHARS][:SAMPLES]
+    """The prompt of a problem whose answer is a program. The first short tests over stdin are shown as samples."""
+    pairs = [(case["input"], case["expected"]) for case in tests.cases] if tests.kind is TestKind.STDIO else []
+    shown = [pair for pair in pairs if max(map(len, pair)) <= SAMPLE_CHARS][:SAMPLES]
     samples = [
-        paragraphs([f"Sample {number}, input:", fenced(case.input), "Output:", fenced(case.output)])
-        for number, case in enumerate(shown, 1)
+        paragraphs([f"Sample {number}, input:", fenced(given), "Output:", fenced(wanted)])
+        for number, (given, wanted) in enumerate(shown, 1)
     ]
-    manner = words.call.replace("{name}", tests.function) if tests.function else words.stdin
+    called = tests.entry_point
+    manner = words.call.replace("{name}", called) if called else words.stdin
     task = [words.plan if tool else "", manner, words.check if tool else "", words.fence]
     return paragraphs([words.program, problem, *samples, *task])
 

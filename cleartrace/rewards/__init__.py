@@ -1,1 +1,1 @@
-"""Graders: one entry point for every task source, and length shaping."""
+"""Graders: one entry point for every task source, and shaping of their scores."""

@@ -25,9 +25,13 @@ class VerifierUnavailable(RuntimeError):
     """The worker process cannot be used; says nothing about the answer."""
 
 
+class WorkerDied(VerifierUnavailable):
+    """The worker process ended over a request."""
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """`error` is "" or why no comparison was possible: "too_long", "timeout", "MemoryError", "RecursionError"."""
+    """`error` is "" or why no comparison was possible: "too_long", "timeout", "crash", or the parser's exception."""
 
     equal: bool
     error: str = ""
@@ -54,14 +58,22 @@ class Verifier:
     def compare(self, gold: str, answer: str) -> Verdict:
         """Compare with a limit. A worker that fails is replaced once.
 
-        Errors: `VerifierUnavailable` when two workers could not start, died of a foreign cause or did not answer.
+        An answer that ended two workers while a third compares 1 and 1 is the cause: wrong, "crash". Else a model
+        could choose to be left ungraded.
+
+        Errors: `VerifierUnavailable` when workers could not start, died of a foreign cause or did not answer.
         """
         if max(len(gold), len(answer)) > MAX_CHARS:
             return Verdict(False, "too_long")
         try:
             return self._ask(gold, answer)
         except VerifierUnavailable:
+            pass
+        try:
             return self._ask(gold, answer)
+        except WorkerDied:
+            self._ask("1", "1")
+            return Verdict(False, "crash")
 
     def _ask(self, gold: str, answer: str) -> Verdict:
         if self._owner != os.getpid():
@@ -89,7 +101,7 @@ class Verifier:
         if process.wait(timeout=10) == -signal.SIGPROF:
             self._stop()
             return Verdict(False, "timeout")
-        raise self._broken(f"ended with status {process.returncode}")
+        raise self._broken(f"ended with status {process.returncode}", WorkerDied)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -121,9 +133,9 @@ class Verifier:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
 
-    def _broken(self, what: str) -> VerifierUnavailable:
+    def _broken(self, what: str, kind: type[VerifierUnavailable] = VerifierUnavailable) -> VerifierUnavailable:
         self._stop()
-        return VerifierUnavailable(f"the math-verify worker process {what}")
+        return kind(f"the math-verify worker process {what}")
 
     def _stop(self) -> None:
         process, self._process = self._process, None

@@ -28,7 +28,7 @@ def reply(request: dict) -> dict:
     signal.setitimer(signal.ITIMER_PROF, request["cpu_s"])
     try:
         return {"equal": equal(request["gold"], request["answer"])}
-    except (MemoryError, RecursionError) as error:
+    except Exception as error:  # whatever a parser does with a model's text, it is that text's doing
         return {"equal": False, "error": type(error).__name__}
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -35,6 +35,8 @@ EQUIVALENT = [
     ("18", r"\$18"),
     (r"2\pi", r"\pi \cdot 2"),
     ("[0,1)", r"[0, 1)"),
+    ("Yes", r"\text{yes}"),
+    ("No", "no"),
 ]
 DIFFERENT = [
     ("72", "72.5"),
@@ -63,6 +65,8 @@ DIFFERENT = [
     ("10^6", "10^5"),
     ("5", ""),
     ("0", r"\text{zero dollars}"),
+    ("AB", "ab"),
+    (r"\frac{a}{2}", r"\frac{A}{2}"),
 ]
 
 

@@ -12,6 +12,7 @@ import typer
 
 import cleartrace
 from cleartrace.data.cli import app as data_app
+from cleartrace.evaluate import cli as evaluate_cli
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train agents on cleaned trajectories.")
 app.add_typer(data_app, name="data")
@@ -71,6 +72,12 @@ def train(context: typer.Context) -> None:
     sys.stdout.flush()
     # Replaces this process, so that signals and the exit status are those of the run.
     os.execv(sys.executable, [sys.executable, "-m", "cleartrace_verl.main", *context.args])
+
+
+app.command("eval")(evaluate_cli.evaluate)
+app.command("passrate")(evaluate_cli.passrate)
+app.command("serve")(evaluate_cli.serve)
+app.command("export-lcb")(evaluate_cli.export_lcb)
 
 
 if __name__ == "__main__":

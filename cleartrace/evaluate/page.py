@@ -1,0 +1,130 @@
+"""A summary as files: summary.json, summary.csv, summary.html, and a table for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from cleartrace.evaluate.store import write_json
+from cleartrace.evaluate.summary import ArmSummary, Difference, Estimate, Summary
+from cleartrace.report.build import write_whole
+from cleartrace.report.chart import Chart, Series
+from cleartrace.report.html import render_page, view_chart
+
+
+def write_summary(summary: Summary, folder: Path) -> Path:
+    """Write the three files, each in one step, and return the page's path."""
+    write_json(folder / "summary.json", _json(summary))
+    write_whole(folder / "summary.csv", _csv(summary))
+    page = render_page(
+        "evaluation.html.j2",
+        styles=("style.css", "chart.css"),
+        scripts=("text.js", "chart.js"),
+        title=folder.resolve().name,
+        summary=summary,
+        charts=[view_chart(chart) for chart in charts(summary)],
+    )
+    return write_whole(folder / "summary.html", page)
+
+
+def charts(summary: Summary) -> list[Chart]:
+    """pass@k and maj@k against k, per source; none where each question has one rollout."""
+    found = []
+    for source in dict.fromkeys(arm.source for arm in summary.arms):
+        mine = [arm for arm in summary.arms if arm.source == source and arm.n > 1]
+        series = tuple(
+            line
+            for arm in mine
+            for line in (
+                _curve(f"pass@k, rollback {arm.arm}", arm.pass_at),
+                _curve(f"maj@k, rollback {arm.arm}", arm.maj_at),
+            )
+        )
+        if series:
+            found.append(Chart(source, "k, samples per question", "solved", series, percent=True))
+    return found
+
+
+def _curve(label: str, at: Mapping[int, Estimate]) -> Series:
+    ks = sorted(at)
+    return Series(
+        label, tuple(map(float, ks)), tuple(at[k].value for k in ks), tuple((at[k].low, at[k].high) for k in ks)
+    )
+
+
+def summary_table(summary: Summary) -> Table:
+    """What the terminal shows."""
+    table = Table(title="95 % intervals over questions; spoiled rollouts count as not solved", title_justify="left")
+    for name in ("source", "rollback"):
+        table.add_column(name)
+    for name in ("questions", "n", "avg@n", "interval", "pass@n", "maj@n", "tokens", "failed calls", "spoiled"):
+        table.add_column(name, justify="right")
+    for arm in summary.arms:
+        table.add_row(*_cells(arm))
+    for difference in summary.differences:
+        table.add_row(*_difference_cells(difference))
+    return table
+
+
+def _cells(arm: ArmSummary) -> list[str]:
+    top = arm.n
+    return [
+        arm.source,
+        arm.arm,
+        str(arm.questions),
+        str(arm.n),
+        f"{arm.avg.value:.1%}",
+        f"{arm.avg.low:.1%} - {arm.avg.high:.1%}",
+        f"{arm.pass_at[top].value:.1%}",
+        f"{arm.maj_at[top].value:.1%}",
+        f"{arm.per_rollout(arm.cost.generated_tokens):,.0f}",
+        f"{arm.per_rollout(arm.cost.failed_calls):.2f}",
+        str(arm.lost + arm.infra + arm.ungraded),
+    ]
+
+
+def _difference_cells(difference: Difference) -> list[str]:
+    avg, ratio = difference.avg, difference.tokens_ratio
+    known = math.isfinite(avg.low)
+    interval = f"{avg.low * 100:+.1f} - {avg.high * 100:+.1f}" if known else "unknown"
+    gap = f"{avg.value * 100:+.1f} pt"
+    tokens = "" if ratio is None else f"x {ratio:.2f}"
+    return [difference.source, "on - off", str(difference.questions), "", gap, interval, "", "", tokens, "", ""]
+
+
+CSV_HEAD = (
+    "source", "rollback", "questions", "rollouts", "n", "metric", "k", "value", "low", "high",
+)  # fmt: skip
+
+
+def _csv(summary: Summary) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEAD)
+    for arm in summary.arms:
+        head = [arm.source, arm.arm, arm.questions, arm.rollouts, arm.n]
+        for name, at in (("avg", {arm.n: arm.avg}), ("pass", arm.pass_at), ("maj", arm.maj_at)):
+            writer.writerows([*head, name, k, e.value, e.low, e.high] for k, e in sorted(at.items()))
+        counts = {name: getattr(arm, name) for name in ("missing", "lost", "infra", "ungraded", "retried")}
+        for name, value in {**counts, **vars(arm.cost), "graded_acc": arm.graded_acc}.items():
+            writer.writerow([*head, name, "", "" if value is None else value, "", ""])
+    return text.getvalue()
+
+
+def _json(summary: Summary) -> Any:
+    """JSON has no infinity: an unbounded interval is written as null."""
+    return _finite(summary.as_dict())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

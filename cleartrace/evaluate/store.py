@@ -1,0 +1,147 @@
+"""The growing files of an evaluation: one line per finished rollout, appended at once, resumable after any death."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cleartrace.data.files import whole_file
+from cleartrace.evaluate.outcome import Key, RolloutOutcome
+
+ROLLOUTS = "rollouts.jsonl"
+TRAJECTORIES = "trajectories.jsonl"
+MANIFEST = "evaluation.json"
+
+
+class StoreError(RuntimeError):
+    """The output folder cannot be used as it is; the message says what to do."""
+
+
+class RolloutStore:
+    """Outcomes in `rollouts.jsonl`, full records in `trajectories.jsonl`, and the settings both belong to.
+
+    A killed process loses the rollouts in flight: a line without its newline is cut off at the next start. Only one
+    process may write to a folder at a time.
+
+        with RolloutStore(folder, identity) as store:
+            todo = [key for key in wanted if key not in store.done]
+            store.append(outcome, record_json)
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """`identity`: the settings under which rollouts may stand in one file; JSON values."""
+        self.folder = folder
+        self._identity = json.loads(json.dumps(identity))
+        self._lock: int | None = None
+        self._files: dict[str, int] = {}
+        self.done: dict[Key, RolloutOutcome] = {}
+
+    def __enter__(self) -> RolloutStore:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.folder)
+        try:
+            self._check_identity()
+            for name in (ROLLOUTS, TRAJECTORIES):
+                cut_torn_line(self.folder / name)
+                self._files[name] = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self.done = {outcome.key: outcome for outcome in read_outcomes(self.folder / ROLLOUTS)}
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def append(self, outcome: RolloutOutcome, record: str | None = None) -> None:
+        """Write one rollout. Its record goes first, so that no outcome is ever without one."""
+        if record is not None:
+            _write(self._files[TRAJECTORIES], record)
+        _write(self._files[ROLLOUTS], outcome.model_dump_json())
+        self.done[outcome.key] = outcome
+
+    def _check_identity(self) -> None:
+        path = self.folder / MANIFEST
+        if not path.exists():
+            if (self.folder / ROLLOUTS).exists():
+                raise StoreError(f"{self.folder} holds {ROLLOUTS} but no {MANIFEST}; choose another --out")
+            write_json(path, self._identity)
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if changed := sorted(k for k in {*before, *self._identity} if before.get(k) != self._identity.get(k)):
+            listed = "; ".join(f"{k}: {before.get(k)!r} there, {self._identity.get(k)!r} now" for k in changed[:4])
+            raise StoreError(
+                f"{self.folder} was begun with other settings ({listed}). Rollouts of both would be one number: "
+                "choose another --out, or repeat the settings of before."
+            )
+
+
+def read_outcomes(path: Path) -> Iterator[RolloutOutcome]:
+    """Outcomes in file order; a later line of one key replaces an earlier one for the caller.
+
+    Raises:
+        StoreError: a whole line is no outcome.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield RolloutOutcome.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"])) or "line"
+                raise StoreError(f"{path}, line {number}: {where}: {first['msg']}") from None
+
+
+def cut_torn_line(path: Path) -> bool:
+    """Cut what a killed process left behind the last newline; True when something was cut."""
+    if not path.exists():
+        return False
+    with path.open("r+b") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(end - 65536, 0)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        file.truncate(end)
+    return end < size
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file in one step."""
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _write(descriptor: int, line: str) -> None:
+    data = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreError(f"another process is writing to {folder}; wait for it or choose another --out") from None
+    return descriptor

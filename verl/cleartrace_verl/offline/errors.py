@@ -1,0 +1,15 @@
+"""Which exceptions of an offline command are the user's to mend. Anything else is a defect and keeps its traceback."""
+
+from __future__ import annotations
+
+from cleartrace.data.errors import DataError
+from cleartrace.evaluate.store import StoreError
+from cleartrace_verl.compose import ConfigError
+from cleartrace_verl.engine import EngineError
+from cleartrace_verl.known_keys import UnknownKey
+from cleartrace_verl.offline.policy import PolicyUnavailable
+from cleartrace_verl.offline.serve import ServeError
+from code_judge.client import JudgeUnavailable
+
+SETTINGS_ERRORS = (DataError, StoreError, ConfigError, UnknownKey, EngineError, ServeError)
+STOPPING_ERRORS = (PolicyUnavailable, JudgeUnavailable)

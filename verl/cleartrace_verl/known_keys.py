@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -41,13 +41,16 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:
             yield name
 
 
-def check(config: DictConfig, base: DictConfig) -> None:
-    """Raise UnknownKey when `config` has a key that `base` has not and that no dataclass of veRL declares."""
+def check(config: DictConfig, base: DictConfig, free: Sequence[str] = (*FREE, *EXTRA)) -> None:
+    """Raise UnknownKey when `config` has a key that `base` has not and that no dataclass of veRL declares.
+
+    Args:
+        free: keys below which any name is allowed.
+    """
     known = sorted(leaves(base))
     for name in leaves(config):
-        if OmegaConf.select(base, name, throw_on_missing=False, default=_MISSING) is _MISSING and not _allowed(
-            name, base
-        ):
+        missing = OmegaConf.select(base, name, throw_on_missing=False, default=_MISSING) is _MISSING
+        if missing and not _allowed(name, base, free):
             raise UnknownKey(f"Unknown configuration key {name!r}. Did you mean {nearest(name, known)!r}?")
 
 
@@ -61,8 +64,8 @@ def nearest(name: str, known: list[str]) -> str:
     return max(same_tail or known, key=lambda k: difflib.SequenceMatcher(None, k, name, autojunk=False).ratio())
 
 
-def _allowed(name: str, base: DictConfig) -> bool:
-    if any(name == free or name.startswith(f"{free}.") for free in (*FREE, *EXTRA)):
+def _allowed(name: str, base: DictConfig, free: Sequence[str]) -> bool:
+    if any(name == block or name.startswith(f"{block}.") for block in free):
         return True
     parent, rest = _deepest(name, base)
     if parent == "ray_kwargs.ray_init":

@@ -12,7 +12,7 @@ ENGINE_PACKAGES = {"sglang": "sglang", "vllm": "vllm"}
 
 def missing_for(config: DictConfig) -> list[str]:
     """One sentence per missing thing, with what to do."""
-    return [*_engine(config), *_gpus(config)]
+    return [*_engine(config), *missing_gpus(config)]
 
 
 def _engine(config: DictConfig) -> Iterator[str]:
@@ -22,7 +22,8 @@ def _engine(config: DictConfig) -> Iterator[str]:
         yield f"rollout engine {name}: pip install 'cleartrace[{name}]' on a machine with GPUs."
 
 
-def _gpus(config: DictConfig) -> Iterator[str]:
+def missing_gpus(config: DictConfig) -> Iterator[str]:
+    """A sentence when there are fewer GPUs here than configured."""
     import torch
 
     if config.trainer.device == "cpu":

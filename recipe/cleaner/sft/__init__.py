@@ -1,0 +1,1 @@
+"""Cold-start SFT: demonstrations as the parquet files that veRL's SFT trainer reads."""

@@ -1,6 +1,6 @@
 """The `code_interpreter` tool: read the model's call, run it on a judge, return the outcome as data.
 
-Calls are stateless: nothing of one call is visible to the next (D55).
+Calls are stateless unless the notebook form is chosen: nothing of one call is visible to the next (D55).
 """
 
 from __future__ import annotations
@@ -13,19 +13,31 @@ from cleartrace.tools.result import ToolResult, ToolStatus
 
 TOOL_NAME = "code_interpreter"
 
-TOOL_SCHEMA: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": TOOL_NAME,
-        "description": "Run a Python program and return what it prints. Nothing is kept from one call to the next.",
-        "parameters": {
-            "type": "object",
-            "properties": {"code": {"type": "string", "description": "The complete program."}},
-            "required": ["code"],
-        },
-    },
-}
+
+def _schema(description: str, code: str) -> dict[str, Any]:
+    parameters = {
+        "type": "object",
+        "properties": {"code": {"type": "string", "description": code}},
+        "required": ["code"],
+    }
+    return {
+        "type": "function",
+        "function": {"name": TOOL_NAME, "description": description, "parameters": parameters},
+    }
+
+
+TOOL_SCHEMA = _schema(
+    "Run a Python program and return what it prints. Nothing is kept from one call to the next.",
+    "The complete program.",
+)
 """OpenAI function schema of the tool."""
+
+NOTEBOOK_SCHEMA = _schema(
+    "Run Python code and return what it prints. Names are kept from one call to the next; a call that fails "
+    "changes nothing.",
+    "The code of this call.",
+)
+"""The same tool with state."""
 
 
 @dataclass(frozen=True)

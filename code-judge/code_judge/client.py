@@ -84,7 +84,8 @@ class RunResult:
 _RESULT_FIELDS = {row.name for row in fields(RunResult)}
 
 
-def _to_result(row: dict[str, Any]) -> RunResult:
+def to_result(row: dict[str, Any]) -> RunResult:
+    """A result as the service sends it."""
     known = {name: value for name, value in row.items() if name in _RESULT_FIELDS}
     texts = {name: known.get(name) or "" for name in ("stdout", "stderr")}
     return RunResult(**{**known, **texts, "outcome": Outcome(known["outcome"])})
@@ -255,7 +256,7 @@ class AsyncJudgeClient:
         return 0.0
 
     def _accept(self, batch: list[_Item], row: dict[str, Any]) -> None:
-        item, result = batch[row["index"]], _to_result(row)
+        item, result = batch[row["index"]], to_result(row)
         item.infra += 1
         if item.done.done():
             return
@@ -286,6 +287,20 @@ class AsyncJudgeClient:
         elif self._loop is not loop:
             raise RuntimeError("this AsyncJudgeClient belongs to another event loop; make one client per loop")
         return self._http
+
+    async def request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float
+    ) -> tuple[int, dict[str, Any]]:
+        """One request that is not a run, sent once: (status, JSON). Raises JudgeUnavailable without an answer."""
+        try:
+            content = None if body is None else json.dumps(body).encode()
+            answer = await self._client().request(
+                method, self._url + path, content=content, headers=self._headers, timeout=timeout_s
+            )
+            said = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise JudgeUnavailable(f"{method} {self._url}{path}: {type(error).__name__}: {error}") from None
+        return answer.status_code, said if isinstance(said, dict) else {"detail": said}
 
     async def status(self) -> dict[str, Any]:
         """What `/status` says. Raises JudgeUnavailable."""

@@ -35,6 +35,32 @@ def tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(POLICY)
 
 
+@dataclass(frozen=True)
+class Speaker:
+    """The model an engine is scripted for.
+
+    Args:
+        end: text of the token that ends a turn, put behind every scripted text.
+        opener: what the template opens a thought with at the end of some prompts. Scripted texts begin with it, and
+            it is left out of what is sampled where the prompt has it already.
+    """
+
+    tokenizer: Any
+    model_type: str
+    end: Callable[[str], str] = lambda text: END
+    opener: str = ""
+
+    def encode(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
+        if self.opener and self.tokenizer.decode(prompt_ids[-32:]).endswith(self.opener):
+            text = text.removeprefix(self.opener)
+        return self.tokenizer.encode(text + self.end(text), add_special_tokens=False)
+
+
+@lru_cache(maxsize=1)
+def quickstart() -> Speaker:
+    return Speaker(tokenizer(), AutoConfig.from_pretrained(POLICY).model_type)
+
+
 @lru_cache(maxsize=1)
 def _base_config() -> DictConfig:
     config = compose(
@@ -82,6 +108,7 @@ class ScriptedServer:
     turns: Sequence[str | None]
     with_logprobs: bool = True
     penalty: float = 0.0
+    speaker: Speaker = field(default_factory=quickstart)
     scored: list[list[int]] = field(default_factory=list)
     prompts: list[list[int]] = field(default_factory=list)
     sampled: list[list[int]] = field(default_factory=list)
@@ -101,7 +128,7 @@ class ScriptedServer:
         if text is None:
             self.sampled.append([])
             return TokenOutput(token_ids=[], log_probs=[], stop_reason="aborted")
-        ids = tokenizer().encode(text + END, add_special_tokens=False)[: sampling_params["max_tokens"]]
+        ids = self.speaker.encode(text, prompt_ids)[: sampling_params["max_tokens"]]
         self.sampled.append(ids)
         values = [logprob(len(prompt_ids), i) for i in range(len(ids))]
         version = 3 + len(self.prompts)
@@ -152,6 +179,7 @@ class Rolled:
     output: AgentLoopOutput
     server: ScriptedServer
     executed: list[str]
+    schemas: list[dict[str, Any]]
 
     @property
     def record(self) -> TrajectoryRecord:
@@ -184,19 +212,22 @@ async def roll_out_async(
     with_logprobs: bool = True,
     penalty: float = 0.0,
     question: str = QUESTION,
+    speaker: Speaker | None = None,
+    tools: Sequence[FunctionTool] | None = None,
     **row: Any,
 ) -> Rolled:
     config = config if config is not None else config_with()
-    server, executed = ScriptedServer(turns, with_logprobs, penalty), []
+    speaker = speaker or quickstart()
+    server, executed = ScriptedServer(turns, with_logprobs, penalty, speaker), []
     loop = SaarAgentLoop(
         trainer_config=DictConfigWrap(config),
         server_manager=server,
-        tokenizer=tokenizer(),
+        tokenizer=speaker.tokenizer,
         processor=None,
         dataset_cls=None,
         data_config=DictConfigWrap(config.data),
-        hf_model_type=AutoConfig.from_pretrained(POLICY).model_type,
-        tools=ToolListWrap([interpreter(run, executed)]),
+        hf_model_type=speaker.model_type,
+        tools=ToolListWrap(list(tools or [interpreter(run, executed)])),
         rollback=rollback,
     )
     fields = {
@@ -209,7 +240,7 @@ async def roll_out_async(
         **row,
     }
     output = await loop.run({"temperature": 1.0}, **fields)
-    return Rolled(output, server, executed)
+    return Rolled(output, server, executed, loop.tool_schemas)
 
 
 def roll_out(turns: Sequence[str | None], **options: Any) -> Rolled:

@@ -36,6 +36,7 @@ from cleartrace.trajectory.flatten import FlatTrajectory, flatten, flatten_ids
 from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
 from cleartrace_verl.meter import Meter
+from cleartrace_verl.rollout_scope import rollout_scope
 from cleartrace_verl.scoring import score_tokens
 from cleartrace_verl.token_builder import token_builder
 from cleartrace_verl.tool_calls import execute_call, source_of
@@ -93,6 +94,12 @@ class SaarAgentLoop(ToolAgentLoop):
             rollout=int(kwargs.get("session_id", 0)),
             evaluation=self.evaluation,
         )
+        async with rollout_scope():
+            state = await self._converse(state, talk, log)
+        return await self._close(state, talk, log)
+
+    async def _converse(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> machine.SaarState:
+        """Turn by turn, until an answer, a limit, or an infrastructure failure."""
         position, sampled = 0, None
         while (sampled := sampled or await self._sample(talk, talk.ids, position + 1, 0)) is not None:
             position += 1
@@ -102,7 +109,7 @@ class SaarAgentLoop(ToolAgentLoop):
             state, go_on, sampled = await self._work(state, talk, sampled, log)
             if not go_on:
                 break
-        return await self._close(state, talk, log)
+        return state
 
     async def _open(self, row: dict[str, Any]) -> Conversation:
         messages = list(row["raw_prompt"])

@@ -43,6 +43,15 @@ CHARTS = (
         percent=True,
     ),
     ChartSpec("Repairs", "positions per step", {"triggered": TRIGGERED, "recovered": RECOVERED}),
+    ChartSpec(
+        "Cost of rollback",
+        "share",
+        {"tokens discarded": "rollback/discard_ratio", "time of rollouts": "timing/rollback_share"},
+        percent=True,
+    ),
+    ChartSpec(
+        "Off-policy gap of spliced tokens", "nats", {"mean": "rollback/gap_mean", "mean size": "rollback/gap_abs_mean"}
+    ),
     ChartSpec("Reward", "mean", {"reward": "critic/rewards/mean", "score": "critic/score/mean"}),
     ChartSpec("Step time", "seconds", {"step": STEP_TIME}),
     ChartSpec("Generated tokens", "tokens, cumulative", {"all sampled": GENERATED_CUM}),
@@ -61,6 +70,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "Learning rate": ("actor_rollout_ref.actor.optim.lr",),
     "Rollback": (f"{_SAAR}.enable",),
     "Rollback policy": (f"{_SAAR}.policy",),
+    "Correction of spliced tokens": (f"{_SAAR}.correction",),
     "Retries per position": (f"{_SAAR}.max_retries",),
     "Graft threshold (gamma)": (f"{_SAAR}.similarity_threshold",),
     "Rollback probability": (f"{_SAAR}.probability",),

@@ -86,6 +86,7 @@ def _detail(record: TrajectoryRecord) -> dict[str, Any]:
         call["cost_s"] = _finite(call["cost_s"])
     for repair in detail["repairs"]:
         repair["similarity"] = _finite(repair["similarity"])
+        repair["gate"] = _finite(repair["gate"])
     return detail
 
 

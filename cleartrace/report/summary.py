@@ -13,6 +13,8 @@ from cleartrace.report.load import Run
 from cleartrace.tools.result import MODEL_FAILURES, ToolStatus
 from cleartrace.trajectory.record import TrajectoryRecord
 
+RETRY_SECONDS = ("retry_generate_s", "retry_tool_s", "score_s")
+ALL_SECONDS = ("generate_s", "tool_s", "score_s")
 _SECRET_KEY = re.compile(r"(^|_)(api_?key|password|passwd|secret|token|authorization)$", re.IGNORECASE)
 
 
@@ -160,12 +162,26 @@ def _totals(run: Run) -> dict[str, tuple[str, str]]:
         discarded, shown = sum(r.discarded_tokens for r in train), sum(r.generated_tokens for r in train)
         remark = f"{discarded / shown:.1%} discarded by rollbacks" if shown else "all sampled"
         totals["Generated tokens"] = (f"{tokens:,}", remark)
+    if retries := _retries(run.records):
+        totals["Retries"] = retries
     if times := series_of(run, names.STEP_TIME):
         totals["Wall time"] = (format_seconds(sum(t for _, t in times)), f"sum over {len(times):,} steps")
     if run.records:
         train = sum(r.split == "train" for r in run.records)
         totals["Trajectories"] = (f"{len(run.records):,}", f"{train:,} train, {len(run.records) - train:,} held-out")
     return totals
+
+
+def _retries(records: Sequence[TrajectoryRecord]) -> tuple[str, str] | None:
+    """Tokens that regenerations sampled in training, kept or not, and their share; None where none were recorded."""
+    counted = [r.counters for r in records if r.split == "train" and "retry_tokens" in r.counters]
+    tokens = sum(c["retry_tokens"] for c in counted)
+    if not tokens:
+        return None
+    seconds = [sum(c[name] for c in counted for name in names_) for names_ in (RETRY_SECONDS, ALL_SECONDS)]
+    time = f", {seconds[0] / seconds[1]:.1%} of the rollouts' time" if seconds[1] else ""
+    calls = sum(c["retry_calls"] for c in counted)
+    return f"{calls:,.0f} calls", f"{tokens:,.0f} tokens sampled by regenerations{time}"
 
 
 def _repairs(run: Run) -> tuple[int, int] | None:

@@ -94,3 +94,15 @@ def test_secrets_of_the_config_are_hidden() -> None:
 
 def test_seconds_are_readable() -> None:
     assert [format_seconds(s) for s in (4.25, 59.99, 185, 7620)] == ["4.2 s", "60.0 s", "3 min 05 s", "2 h 07 min"]
+
+
+def test_what_retries_cost_is_shown_of_training_alone() -> None:
+    """D20: calls, tokens and time of regenerations, kept or not."""
+    cost = {"retry_calls": 2.0, "retry_tokens": 30.0, "retry_generate_s": 1.0, "retry_tool_s": 0.5, "score_s": 0.5}
+    whole = {"generate_s": 5.0, "tool_s": 2.5}
+    records = [record(1, acc=True, split="train", counters=cost | whole) for _ in range(2)]
+    records.append(record(1, acc=True, split="val", counters=cost | whole))
+    value, remark = summarise(Run("r", {}, (), tuple(records))).totals["Retries"]
+    assert value == "4 calls"
+    assert remark == "60 tokens sampled by regenerations, 25.0% of the rollouts' time"
+    assert "Retries" not in summarise(Run("r", {}, (), (record(1, acc=True, split="train"),))).totals

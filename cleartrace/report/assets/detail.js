@@ -5,11 +5,19 @@ const KINDS = {
 };
 const LONG_PROMPT = 300; // tokens; longer prompts start folded
 
+// What the regenerations of this trajectory cost, kept or not.
+function retryCost(c) {
+  if (!c.retry_tokens) return null;
+  const seconds = c.retry_generate_s + c.retry_tool_s;
+  return chip(`retries: ${number(c.retry_calls)} calls, ${number(c.retry_tokens)} tokens, ${number(seconds)} of ${number(c.generate_s + c.tool_s)} s`);
+}
+
 function summaryView(d) {
   const infra = d.tool_calls.filter((call) => call.status === "infra_error").length;
   const facts = el("div", { class: "chips" }, outcomeChip(d), d.reward != null && chip(`reward ${number(d.reward)}`),
     chip(`${d.num_turns} turns`), chip(`${number(d.generated_tokens)} tokens sampled`),
     d.discarded_tokens > 0 && chip(`${number(d.discarded_tokens)} of them discarded`, "warn"),
+    retryCost(d.counters), d.dropped && chip("dropped: a repair failed", "warn"),
     infra > 0 && chip(`${infra} infrastructure error${infra > 1 ? "s" : ""}`, "warn"), chip(`rollback ${d.arm}`), chip(d.data_source));
   const answer = (label, text) => el("div", {}, el("dt", {}, label), el("dd", {}, text == null ? "none" : visible(text)));
   return [facts, el("div", { class: "question" }, visible(d.question)),

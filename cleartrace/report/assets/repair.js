@@ -38,9 +38,10 @@ function attemptPair(attempt, index, repair) {
 
 function repairView(repair) {
   const head = el("div", { class: "chips" }, el("b", {}, `Turn ${repair.position}`),
-    chip(repair.outcome.replace("_", " "), repair.outcome === "recovered" ? "good" : "bad"),
+    chip(repair.outcome.replace("_", " "), { recovered: "good", appended: "warn" }[repair.outcome] ?? "bad"),
     repair.splice && chip(`splice: ${repair.splice}`, repair.splice === "graft" ? "grafted" : "replaced"),
     repair.similarity != null && chip(`similarity ${number(repair.similarity, 2)}`),
+    repair.gate != null && chip(`importance ${number(repair.gate, 2)}`),
     chip(`${repair.attempts.length} failed attempt${repair.attempts.length === 1 ? "" : "s"}`));
   return el("div", { class: "repair" }, head, ...repair.attempts.map((attempt, i) => attemptPair(attempt, i, repair)));
 }

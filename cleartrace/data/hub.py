@@ -123,25 +123,26 @@ def _download(file: HubFile, folder: Path, revision: str, partial: Path) -> str:
     import httpx
 
     staging = folder / ".fetch" / file.repo
+    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     try:
-        info = hub.HfApi().dataset_info(file.repo, revision=revision)
+        api = hub.HfApi(endpoint=endpoint)
+        info = api.dataset_info(file.repo, revision=revision)
         names = [entry.rfilename for entry in info.siblings or []]
         if file.path not in names:
             shown = ", ".join(name for name in names if name.endswith(".parquet")) or "none"
             raise FetchError(f"{file.repo} at {revision} has no {file.path}; its parquet files: {shown}.")
         commit = str(info.sha)
-        os.replace(
-            hub.hf_hub_download(file.repo, file.path, repo_type="dataset", revision=commit, local_dir=staging), partial
-        )
+        got = api.hf_hub_download(file.repo, file.path, repo_type="dataset", revision=commit, local_dir=staging)
+        os.replace(got, partial)
     except (errors.GatedRepoError, errors.RepositoryNotFoundError) as error:
         raise FetchError(
-            f"{constants.ENDPOINT} does not show {file.repo} ({_first_line(error)}). Where it is gated, accept its "
+            f"{endpoint} does not show {file.repo} ({_first_line(error)}). Where it is gated, accept its "
             "terms in a browser and set HF_TOKEN to a token that may read it."
         ) from None
     except errors.RevisionNotFoundError:
         raise FetchError(f"{file.repo} has no revision {revision!r}.") from None
     except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise FetchError(_unreachable(file, folder, constants.ENDPOINT, error)) from None
+        raise FetchError(_unreachable(file, folder, endpoint, error)) from None
     shutil.rmtree(staging, ignore_errors=True)
     return commit
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from cleartrace.data import prompts
 from cleartrace.data.identity import canonical_truth, sample_id_of_row, user_text
@@ -29,6 +29,12 @@ def _from_json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _not_empty(key: str) -> str:
+    if not key:
+        raise ValueError("is empty, so no answer can be graded")
+    return key
+
+
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Answer = Annotated[str, BeforeValidator(_text_of_number), StringConstraints(min_length=1, strip_whitespace=True)]
 
@@ -38,7 +44,7 @@ class RewardModel(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    ground_truth: Annotated[str, BeforeValidator(canonical_truth), StringConstraints(min_length=1)]
+    ground_truth: Annotated[str, BeforeValidator(canonical_truth), AfterValidator(_not_empty)]
 
 
 class Message(BaseModel):

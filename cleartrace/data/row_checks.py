@@ -43,12 +43,18 @@ class VerlRow(BaseModel):
 
 
 def schema_errors(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(column, message) for what veRL could not read."""
+    """(column, message) for what veRL could not read. What follows from an error further down is left out."""
     try:
         VerlRow.model_validate(row)
     except ValidationError as error:
-        return column_errors(error)
+        found = column_errors(error)
+        deeper = {column.rpartition(".")[0] for column, _ in found}
+        return [(column, message) for column, message in found if not _contains(column, deeper)]
     return []
+
+
+def _contains(column: str, parents: set[str]) -> bool:
+    return any(parent == column or parent.startswith(f"{column}.") for parent in parents)
 
 
 def question_key(row: Mapping[str, Any]) -> str:

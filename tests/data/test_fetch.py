@@ -8,16 +8,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
 
+from cleartrace.cli import app
 from cleartrace.data.hub import FILES
 from cleartrace.data.names import PublishedSet
 from tests.data.hub_server import COMMIT, hub_server
-from tests.data.sources import AIME_2024, AIME_2025, GPQA, LCB, write
+from tests.data.sources import AIME_2024, AIME_2025, GPQA, LCB, MATH, write
 
 ROOT = Path(__file__).resolve().parents[2]
 EVAL = "Gen-Verse/Open-AgentRL-Eval"
@@ -30,12 +34,28 @@ def parquet(row: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def run(folder: Path, *words: str, endpoint: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own: huggingface_hub reads its environment when it is imported."""
-    names = ("HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN")
-    env = {name: value for name, value in os.environ.items() if name not in names}
-    env |= {"HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment}
-    env |= {"HF_ENDPOINT": endpoint} if endpoint else {}
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Gives the address of a hub, or with "" says that there is none."""
+    from huggingface_hub import constants
+
+    def use(endpoint: str) -> None:
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        # huggingface_hub has read this variable when it was imported, and the tests run with it.
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", not endpoint)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "" if endpoint else "1")
+
+    return use
+
+
+def run(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["data", "fetch", *words, "--output-dir", str(folder / "raw")])
+
+
+def run_process(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as a user starts it, with nothing but its environment to say where the hub is."""
+    env = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    env |= {"HF_HOME": str(folder / "home"), **environment}
     command = [sys.executable, "-m", "cleartrace.cli", "data", "fetch", *words, "--output-dir", str(folder / "raw")]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
 
@@ -43,14 +63,10 @@ def run(folder: Path, *words: str, endpoint: str = "", **environment: str) -> su
 def test_a_set_comes_with_a_note_of_where_it_is_from(tmp_path: Path) -> None:
     body = parquet(AIME_2024)
     with hub_server({EVAL: {AIME_PATH: body}}, token="secret") as (endpoint, requests):
-        refused = run(tmp_path, "aime2024", endpoint=endpoint)
-        assert refused.returncode == 2
-        assert "does not show Gen-Verse/Open-AgentRL-Eval" in refused.stderr and "HF_TOKEN" in refused.stderr
-        done = run(tmp_path, "aime2024", endpoint=endpoint, HF_TOKEN="secret")
+        done = run_process(tmp_path, "aime2024", HF_ENDPOINT=endpoint, HF_TOKEN="secret")
         assert done.returncode == 0, done.stderr
         before = len(requests)
-        again = run(tmp_path, "aime2024", endpoint=endpoint)
-        assert "was there already" in again.stdout and len(requests) == before
+        assert "was there already" in run(tmp_path, "aime2024").output and len(requests) == before
     target = tmp_path / "raw" / AIME_PATH
     assert target.read_bytes() == body
     assert f"next: cleartrace data prepare --profile aime --arms both {target} data/aime24.parquet" in done.stdout
@@ -62,33 +78,38 @@ def test_a_set_comes_with_a_note_of_where_it_is_from(tmp_path: Path) -> None:
         "sha256": hashlib.sha256(body).hexdigest(),
         "bytes": len(body),
     }
-    assert sorted(p.name for p in (tmp_path / "raw").rglob("*") if p.is_file()) == [
-        target.name,
-        target.name + ".source.json",
-    ]
+    left = sorted(path.name for path in (tmp_path / "raw").rglob("*") if path.is_file())
+    assert left == [target.name, target.name + ".source.json"]
 
 
-def test_a_file_with_other_columns_does_not_arrive(tmp_path: Path) -> None:
+def test_a_set_that_is_not_shown_asks_for_a_token(tmp_path: Path, hub: Callable[[str], None]) -> None:
+    with hub_server({EVAL: {AIME_PATH: b""}}, token="secret") as (endpoint, _):
+        hub(endpoint)
+        done = run(tmp_path, "aime2024")
+    assert done.exit_code == 2
+    assert "does not show Gen-Verse/Open-AgentRL-Eval" in done.output and "HF_TOKEN" in done.output
+
+
+def test_a_file_with_other_columns_does_not_arrive(tmp_path: Path, hub: Callable[[str], None]) -> None:
     with hub_server({EVAL: {AIME_PATH: parquet(GPQA), "gpqa.parquet": b""}}) as (endpoint, _):
-        done = run(tmp_path, "aime2024", endpoint=endpoint)
-        assert done.returncode == 2
-        assert "there is no column Problem, Answer; it has data_source, problem, solution, domain" in done.stderr
+        hub(endpoint)
+        done = run(tmp_path, "aime2024")
+        assert done.exit_code == 2
+        assert "there is no column Problem, Answer; it has data_source, problem, solution, domain" in done.output
         assert not (tmp_path / "raw" / AIME_PATH).exists()
-        moved = run(tmp_path, "lcb", endpoint=endpoint)
-        assert f"its parquet files: {AIME_PATH}, gpqa.parquet" in moved.stderr
-        wrong = run(tmp_path, "aime2024", "--revision", "v9", endpoint=endpoint)
-        assert f"{EVAL} has no revision 'v9'" in wrong.stderr
+        assert f"its parquet files: {AIME_PATH}, gpqa.parquet" in run(tmp_path, "lcb").output
+        assert f"{EVAL} has no revision 'v9'" in run(tmp_path, "aime2024", "--revision", "v9").output
 
 
-def test_without_a_network_the_message_says_what_to_copy_where(tmp_path: Path) -> None:
+def test_without_a_network_the_message_says_what_to_copy_where(tmp_path: Path, hub: Callable[[str], None]) -> None:
     # Port 9 of loopback refuses the connection at once.
-    gone = run(tmp_path, "aime2024", endpoint="http://127.0.0.1:9")
-    offline = run(tmp_path, "aime2024", HF_HUB_OFFLINE="1")
-    for done in (gone, offline):
-        assert done.returncode == 2 and "Traceback" not in done.stderr
-        assert f"hf download {EVAL} {AIME_PATH} --repo-type dataset --local-dir fetched" in done.stderr
-        assert "--from fetched" in done.stderr and str(tmp_path / "raw" / AIME_PATH) in done.stderr
-    assert "http://127.0.0.1:9: " in gone.stderr and "HF_HUB_OFFLINE is set" in offline.stderr
+    for endpoint, reason in (("http://127.0.0.1:9", "http://127.0.0.1:9: "), ("", "HF_HUB_OFFLINE is set")):
+        hub(endpoint)
+        done = run(tmp_path, "aime2024")
+        assert done.exit_code == 2 and isinstance(done.exception, SystemExit)
+        assert f"hf download {EVAL} {AIME_PATH} --repo-type dataset --local-dir fetched" in done.output
+        assert "--from fetched" in done.output and str(tmp_path / "raw" / AIME_PATH) in done.output
+        assert reason in done.output
 
 
 def test_files_from_a_folder_are_checked_too(tmp_path: Path) -> None:
@@ -98,21 +119,16 @@ def test_files_from_a_folder_are_checked_too(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         write(path, [row])
     done = run(tmp_path, *rows, "--from", str(tmp_path / "copied"))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": 1 rows") == 4
+    assert done.exit_code == 0, done.output
+    assert done.output.count(": 1 rows") == 4
     flat = write(tmp_path / "aime_2024_problems.parquet", [AIME_2024])
     again = run(tmp_path, "aime2024", "--from", str(tmp_path), "--force")
-    assert again.returncode == 0 and (tmp_path / "raw" / AIME_PATH).read_bytes() == flat.read_bytes()
+    assert again.exit_code == 0 and (tmp_path / "raw" / AIME_PATH).read_bytes() == flat.read_bytes()
     none = run(tmp_path, "open-agentrl-30k", "--from", str(tmp_path))
-    assert none.returncode == 2 and "There is neither" in none.stderr
+    assert none.exit_code == 2 and "There is neither" in none.output
 
 
 def test_every_set_that_needs_prompts_names_a_command_that_fits(tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from cleartrace.cli import app
-    from tests.data.sources import MATH
-
     rows = {"aime2024": AIME_2024, "aime2025": AIME_2025, "gpqa": GPQA, "lcb": LCB, "open-agentrl-30k": MATH}
     assert {name.value for name, file in FILES.items() if file.prepare} == set(rows)
     for name, row in rows.items():

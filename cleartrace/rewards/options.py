@@ -69,23 +69,23 @@ class RewardOptions(BaseModel):
     code_stop_early: bool = False
     """Run no test after the first that fails; the others count as failed."""
     code_compare: Literal["strip", "lines", "tokens"] = "strip"
-    code_tolerance: float = Field(0.0, ge=0)
+    code_tolerance: float = Field(default=0.0, ge=0)
     code_imports: bool = True
     """Import the well-known names that a program uses without importing them."""
-    code_max_chars: int = Field(200_000, ge=1)
-    code_cpu_s: float | None = Field(None, gt=0)
+    code_max_chars: int = Field(default=200_000, ge=1)
+    code_cpu_s: float | None = Field(default=None, gt=0)
     """CPU seconds of one test; None leaves the judge's own limit."""
-    code_memory_mb: int | None = Field(None, ge=64)
-    code_suite_s: float = Field(600.0, gt=0)
+    code_memory_mb: int | None = Field(default=None, ge=64)
+    code_suite_s: float = Field(default=600.0, gt=0)
     """Wall seconds of all tests of one program, from the moment they begin."""
-    code_deadline_s: float = Field(1800.0, gt=0)
+    code_deadline_s: float = Field(default=1800.0, gt=0)
     """Seconds to wait for the judge, its queue included; then the answer is ungraded."""
-    code_at_once: int = Field(64, ge=1)
+    code_at_once: int = Field(default=64, ge=1)
     """Programs that one reward process has with the judge at a time."""
 
-    failed_call_penalty: float = Field(0.0, ge=0)
-    success_bonus: float = Field(0.0, ge=0)
-    turn_bonus: float = Field(0.0, ge=0)
+    failed_call_penalty: float = Field(default=0.0, ge=0)
+    success_bonus: float = Field(default=0.0, ge=0)
+    turn_bonus: float = Field(default=0.0, ge=0)
     turn_bonus_cap: float = -0.6
     score_floor: float | None = None
 

@@ -73,9 +73,9 @@ def test_any_text_has_a_program_or_none(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["`" * 1_000_000, "`" * 1_000_000 + "!", "```" + " " * 1_000_000 + "!", "```py\n" * 200_000, "~~~`" * 250_000],
+    ["`" * 1_000_000, "`" * 1_000_000 + "!", "```" + " " * 1_000_000 + "!", "```py\n" * 50_000, "~~~`" * 250_000],
 )
 def test_megabytes_take_a_moment(text):
-    start = time.monotonic()
+    start = time.process_time()
     last_program(text)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2

@@ -47,6 +47,5 @@ def _suite(tests: CodeTests, options: RewardOptions) -> dict[str, Any]:
     elif tests.kind is TestKind.CALL:
         suite |= {"entry_point": tests.entry_point, "tolerance": options.code_tolerance}
     else:
-        # The judge lets a name shadow a built-in one only when it is told so.
         suite |= {"setup": tests.setup, "entry_point": tests.entry_point}
     return suite

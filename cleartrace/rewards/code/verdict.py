@@ -24,6 +24,8 @@ class SuiteResult(Protocol):
     @property
     def error_class(self) -> str | None: ...
     @property
+    def error_message(self) -> str | None: ...
+    @property
     def cases(self) -> list[dict[str, Any]] | None: ...
 
 
@@ -91,6 +93,7 @@ def _failure(outcome: str, verdicts: Sequence[str], result: SuiteResult, cases: 
 
 
 def _no_verdict(name: str, result: SuiteResult, cases: Sequence[dict[str, Any]]) -> str:
-    told = [result.detail, *(str(case.get("error_message") or case.get("detail") or "") for case in cases)]
+    raised = f"{result.error_class}: {result.error_message}" if result.error_class else ""
+    told = [raised, result.detail, *(str(case.get("error_message") or case.get("detail") or "") for case in cases)]
     detail = next((text for text in told if text), "no detail given")
     return f"the judge gave no verdict ({name}): {detail[:500]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cleartrace.rewards.code.truth import read_tests
 from cleartrace.rewards.judge import pooled_judge
 from cleartrace.rewards.score import Score, compute_score, compute_score_async
 from cleartrace.rewards.verify import Verifier
@@ -76,6 +78,28 @@ def test_no_attack_passes_and_none_is_left_ungraded(service, truth):
     for name, score in zip(ATTACKS, graded, strict=True):
         assert not score["acc"] and score["score"] <= 0 and not score["ungraded"], (name, score)
     assert time.monotonic() - started < 90
+
+
+# Pieces of programs; none of them knows an answer.
+PIECES = st.sampled_from(
+    ["def f(x):", "\n", "    ", "return x", "print(", ")", "x", "=", "1", "[", "]", "lambda:", "yield", "raise", "'", "@",
+     "while 1:", "import sys", "exit()", '"""', "\0", "\ud800", "class f:", "del f", "global f", "async ", "```", "~~~"]
+)  # fmt: skip
+
+
+@settings(max_examples=4, deadline=None)
+@given(programs=st.lists(st.lists(PIECES, max_size=12).map("".join), min_size=8, max_size=8))
+def test_garbage_programs_are_wrong(service, programs):
+    answers = [(fenced(program), truth) for program in programs for truth in (STDIO, CALLS, ASSERTS)]
+    for score in asyncio.run(grade_all(service, answers, code_stop_early=True, code_cpu_s=0.2)):
+        assert not score["acc"] and not score["ungraded"] and score["score"] <= 0
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet='{}[]":,0 infoutpsceg_ml\ud800', max_size=60))
+def test_a_garbage_key_is_an_error_of_the_dataset_and_nothing_else(truth):
+    with contextlib.suppress(ValueError):
+        read_tests(truth)
 
 
 @pytest.mark.parametrize("truth", [STDIO, CALLS, ASSERTS], ids=["stdio", "calls", "asserts"])

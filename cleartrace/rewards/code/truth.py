@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from cleartrace.rewards.code.asserts import split_tests
@@ -49,7 +50,16 @@ def read_tests(truth: Any) -> CodeTests:
 
     Errors: `ValueError` that says what is wrong with the key.
     """
-    key = _object(truth)
+    # The rollouts of a group share their key, and some keys are megabytes of text.
+    return _read_text(_text(truth)) if isinstance(truth, (str, bytes)) else _read_object(_object(truth))
+
+
+@lru_cache(maxsize=16)
+def _read_text(truth: str) -> CodeTests:
+    return _read_object(_object(truth))
+
+
+def _read_object(key: dict[str, Any]) -> CodeTests:
     if key.get("test_code") is not None or key.get("import_prefix") is not None:
         return _assert_tests(key)
     if "inputs" not in key or "outputs" not in key:
@@ -65,9 +75,9 @@ def _text(truth: str | bytes) -> str:
 
 def _object(truth: Any) -> dict[str, Any]:
     value = truth
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, str):
         try:
-            value = json.loads(_text(value))
+            value = json.loads(value)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"the tests are not JSON ({error})") from None
     if not isinstance(value, Mapping):

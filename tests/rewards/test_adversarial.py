@@ -82,8 +82,8 @@ def test_no_attack_passes_and_none_is_left_ungraded(service, truth):
 
 # Pieces of programs; none of them knows an answer.
 PIECES = st.sampled_from(
-    ["def f(x):", "\n", "    ", "return x", "print(", ")", "x", "=", "1", "[", "]", "lambda:", "yield", "raise", "'", "@",
-     "while 1:", "import sys", "exit()", '"""', "\0", "\ud800", "class f:", "del f", "global f", "async ", "```", "~~~"]
+    ["def f(x):", "\n", "    ", "return x", "print(", ")", "x", "=", "1", "[", "]", "lambda:", "yield", "raise", "'",
+     "while 1:", "import sys", "exit()", '"""', "\0", "\ud800", "class f:", "del f", "global f", "async ", "```", "@"]
 )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ from code_judge.cli import app as judge
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIP_FOLDERS = {".venv", "runs", "node_modules"}
-DOCUMENTS = [p for p in sorted(ROOT.rglob("*.md")) if not SKIP_FOLDERS & set(p.relative_to(ROOT).parts)]
+TOPS = [top for top in sorted(ROOT.iterdir()) if not top.name.startswith(".") and top.name not in SKIP_FOLDERS]
+DOCUMENTS = [p for top in TOPS for p in ([top] if top.suffix == ".md" else sorted(top.rglob("*.md")))]
 CONFIGURATION = ROOT / "docs/configuration.md"
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from cleartrace.losses.options import NegativesConfig
+
 _HINT_SAME = (
     "\n\nNote: {attempts} attempts at this step ended with {error_class}. "
     "A different method may work better than another small change."
@@ -183,6 +185,8 @@ class SaarConfig(BaseModel):
     empty: all of the model's. Failures of the infrastructure never do."""
     error_policy: dict[str, int] = Field(default_factory=dict)
     """Error class (`NameError`, `timeout`, `format_error`) to its own K; 0 never retries it (D19)."""
+    negatives: NegativesConfig = NegativesConfig()
+    """What is learned from failed calls and their repairs; off by default."""
 
     @classmethod
     def published(cls, **overrides: Any) -> SaarConfig:

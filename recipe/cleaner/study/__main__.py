@@ -32,7 +32,9 @@ def main() -> int:
     # Seed by seed, so that a study that is broken off has every arm at equally many seeds.
     jobs = [Job(a, seed, args.tokens) for seed in range(most) for a in arms if seed < (args.seeds or a.group.seeds)]
     if not args.tables:
-        for outcome in Runner(args.jobs).run_all(jobs):
+        runner = Runner(args.jobs)
+        runner.stop_on_signals()
+        for outcome in runner.run_all(jobs):
             print(outcome, flush=True)
     done = [job for job in jobs if job.csv.exists()]
     if done:

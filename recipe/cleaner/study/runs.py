@@ -85,10 +85,13 @@ class Runner:
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopping = threading.Event()
 
-    def run_all(self, jobs: Sequence[Job]) -> Iterator[str]:
-        """One line per job, in the order of `jobs`."""
+    def stop_on_signals(self) -> None:
+        """From now on an interrupt of this process ends what is under way."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
+
+    def run_all(self, jobs: Sequence[Job]) -> Iterator[str]:
+        """One line per job, in the order of `jobs`."""
         with ThreadPoolExecutor(self._at_a_time) as pool:
             yield from pool.map(self._run, jobs)
 

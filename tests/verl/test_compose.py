@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from pathlib import Path
@@ -148,27 +149,52 @@ def test_a_dataclass_field_that_verls_yaml_does_not_list_is_known(base):
         known_keys.check(changed(base, f"actor_rollout_ref.rollout.{name}"), base)
 
 
-@pytest.mark.parametrize(("recipe", "experiment"), EXPERIMENTS, ids=[f"{r.name}-{e}" for r, e in EXPERIMENTS])
-def test_every_experiment_composes_at_every_scale(recipe, experiment):
-    for scale in SCALES:
-        config = compose([f"experiment={experiment}", f"scale={scale}"], [recipe])
-        assert config.trainer.experiment_name
-        saar(config)
+@functools.lru_cache(maxsize=64)
+def composed(recipe: Path, experiment: str, scale: str = "") -> DictConfig:
+    return compose([f"experiment={experiment}", *([f"scale={scale}"] if scale else [])], [recipe])
 
 
 @pytest.mark.parametrize(("recipe", "experiment"), EXPERIMENTS, ids=[f"{r.name}-{e}" for r, e in EXPERIMENTS])
-def test_the_batches_of_every_experiment_come_out_even(recipe, experiment):
-    found = preflight.problems(compose([f"experiment={experiment}"], [recipe]))
-    assert [problem for problem in found if "does not divide" in problem] == []
+def test_every_experiment_composes_and_its_batches_come_out_even(recipe, experiment):
+    config = composed(recipe, experiment)
+    assert config.trainer.experiment_name
+    saar(config)
+    assert [problem for problem in preflight.problems(config) if "does not divide" in problem] == []
 
 
-def test_d25_the_two_arms_of_a_recipe_differ_in_the_rollback_alone():
-    both = [compose([f"experiment={name}"], [ROOT / "recipe/cleaner"]) for name in ("qwen3_4b", "qwen3_4b_cleaner")]
-    plain, cleaner = (
-        {key: str(OmegaConf.select(c, key)).replace(c.trainer.experiment_name, "NAME") for key in known_keys.leaves(c)}
-        for c in both
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_takes_experiments_written_for_other_machines(scale):
+    for experiment in ("quickstart", "demyagent_qwen2_7b"):
+        config = composed(ROOT / "recipe/cleaner", experiment, scale)
+        rollout = config.actor_rollout_ref.rollout
+        assert (rollout.name == "embedded") == (config.trainer.device == "cpu") == (scale == "cpu")
+        assert config.trainer.n_gpus_per_node % rollout.tensor_model_parallel_size == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("experiment=qwen3_4b_claener", "qwen3_4b_claener"),
+        ("overlay=[tiny,nope]", "nope"),
+        ("overlay=nope", "nope"),
+    ],
+)
+def test_d24_a_misspelt_choice_is_refused(override, says):
+    with pytest.raises(ConfigError, match=says):
+        compose([override], [ROOT / "recipe/cleaner"])
+
+
+def test_a_choice_without_a_recipe_folder_says_what_is_missing():
+    with pytest.raises(ConfigError, match="no --recipe DIR is given"):
+        compose(["overlay=tiny"])
+
+
+def test_the_last_choice_of_a_group_counts():
+    config = compose(
+        ["experiment=qwen3_4b", "scale=node8", "+experiment=quickstart", "scale=gpu1"], [ROOT / "recipe/cleaner"]
     )
-    assert {key for key in plain.keys() | cleaner.keys() if plain.get(key) != cleaner.get(key)} == {f"{SAAR}.enable"}
+    assert (config.trainer.experiment_name, config.trainer.n_gpus_per_node) == ("quickstart", 1)
+    assert config.actor_rollout_ref.rollout.name == "sglang"
 
 
 def test_the_report_reads_settings_that_exist(base):

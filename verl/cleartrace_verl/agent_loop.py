@@ -14,6 +14,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.experimental.agent_loop.tool_agent_loop import ToolAgentLoop
 from verl.utils.rollout_trace import rollout_trace_op
 
+from cleartrace.losses.options import Mode
 from cleartrace.purify import machine
 from cleartrace.purify.config import Policy, RetryContext, SaarConfig
 from cleartrace.purify.decision import (
@@ -28,6 +29,7 @@ from cleartrace.purify.decision import (
     Score,
     token_budget,
 )
+from cleartrace.purify.negatives import collect, offered
 from cleartrace.purify.turn import Turn, sampled_turn
 from cleartrace.tools.render import render
 from cleartrace.tools.result import ToolResult, ToolStatus
@@ -36,6 +38,7 @@ from cleartrace.trajectory.flatten import FlatTrajectory, flatten, flatten_ids
 from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
 from cleartrace_verl.meter import Meter
+from cleartrace_verl.preference_rows import pair_outputs
 from cleartrace_verl.rollout_scope import rollout_scope
 from cleartrace_verl.scoring import score_tokens
 from cleartrace_verl.token_builder import token_builder
@@ -80,23 +83,27 @@ class SaarAgentLoop(ToolAgentLoop):
 
     @rollout_trace_op
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
-        """Roll out one row. `kwargs` are the dataset fields plus `session_id` and `global_steps`."""
+        """Roll out one row. `kwargs` are the dataset fields plus `session_id` and `global_steps`.
+
+        In training with negative samples on, a list that ends with the rollout; veRL's own type does not say so.
+        """
         del priority
         self.sampling_params = sampling_params
         self.request_id = uuid4().hex
         self.meter = Meter()
+        self.step, self.rollout = int(kwargs.get("global_steps", 0)), int(kwargs.get("session_id", 0))
         talk = await self._open(kwargs)
         log = RolloutLog(kwargs, decode=self.tokenizer.decode, max_chars=self.max_tool_response_length)
         state = machine.start(
             self.saar,
             sample_id=log.sample_id,
-            step=int(kwargs.get("global_steps", 0)),
-            rollout=int(kwargs.get("session_id", 0)),
+            step=self.step,
+            rollout=self.rollout,
             evaluation=self.evaluation,
         )
         async with rollout_scope():
             state = await self._converse(state, talk, log)
-        return await self._close(state, talk, log)
+        return await self._close(state, talk, log)  # pyright: ignore[reportReturnType]
 
     async def _converse(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> machine.SaarState:
         """Turn by turn, until an answer, a limit, or an infrastructure failure."""
@@ -319,7 +326,10 @@ class SaarAgentLoop(ToolAgentLoop):
             talk.note_kept()
         return room, following if room else None
 
-    async def _close(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> AgentLoopOutput:
+    async def _close(
+        self, state: machine.SaarState, talk: Conversation, log: RolloutLog
+    ) -> AgentLoopOutput | list[AgentLoopOutput]:
+        """The rollout; behind the rows of its failed and repaired calls, if any, because veRL scores the last alone."""
         with self.meter.time("decide"):
             require_clean(audit(talk.requests, talk.segments, talk.rewrites))
             flat = flatten(talk.segments).cut(self.response_length)
@@ -328,7 +338,7 @@ class SaarAgentLoop(ToolAgentLoop):
         masked = counters.infra_failed
         mask = [0] * len(flat.response_mask) if masked or counters.dropped else list(flat.response_mask)
         turns = count_turns(talk.segments)
-        return AgentLoopOutput(
+        rollout = AgentLoopOutput(
             prompt_ids=list(flat.prompt_ids),
             response_ids=list(flat.response_ids),
             response_mask=mask,
@@ -345,6 +355,23 @@ class SaarAgentLoop(ToolAgentLoop):
                 **({} if gap is None else {"saar_gap": gap}),
             },
         )
+        rows = [] if self.evaluation or masked or counters.dropped else self._pairs(state, talk, log)
+        return [*rows, rollout] if rows else rollout
+
+    def _pairs(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> list[AgentLoopOutput]:
+        config = self.saar.negatives
+        if config.mode is Mode.OFF:
+            return []
+        pairs = collect(state.repairs, talk.segments, config, response_length=self.response_length)
+        chosen = offered(
+            pairs,
+            config.max_per_group,
+            seed=self.saar.seed,
+            sample_id=log.sample_id,
+            step=self.step,
+            rollout=self.rollout,
+        )
+        return pair_outputs(chosen, config.mode, talk.engine_fields)
 
     async def _gap(self, flat: FlatTrajectory) -> list[float]:
         """For each spliced token, its log-prob where it stands minus where it was sampled; 0.0 for the others.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cleartrace.report.compare import COLUMNS
-from recipe.cleaner.study.arms import Arm
+from recipe.cleaner.study.arms import Arm, Group
 
 RESULTS = Path("docs/results/study")
 RUNS = Path("runs/study")
@@ -62,7 +62,10 @@ class Job:
         return RUNS / self.name
 
     def command(self) -> list[str]:
-        """The training run: the quickstart with another arm, seed and end."""
+        """The training run: the quickstart with another arm, seed and end.
+
+        Only the main arms have a learning curve on held-out tasks; an evaluation costs as much as two steps.
+        """
         return [
             sys.executable,
             *("-m", "cleartrace_verl.main", "--recipe", "recipe/cleaner", "experiment=quickstart"),
@@ -72,7 +75,8 @@ class Job:
             f"cleartrace.token_budget={self.tokens}",
             "cleartrace.tasks.held_out_with_rollback=true",
             "trainer.total_training_steps=1000",
-            "trainer.test_freq=6",
+            f"trainer.test_freq={6 if self.arm.group is Group.MAIN else 12}",
+            f"trainer.val_before_train={str(self.arm.group is Group.MAIN).lower()}",
             *self.arm.overrides(),
         ]
 

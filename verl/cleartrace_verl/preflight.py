@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 from omegaconf import DictConfig, OmegaConf
 
+from cleartrace.losses.options import Mode, Reference
 from cleartrace.purify.config import Policy, SaarConfig
 from cleartrace.purify.correction import NEEDS_LOGPROBS
 from cleartrace_verl import plugin
@@ -26,6 +27,7 @@ def problems(config: DictConfig) -> list[str]:
         *_judge(config),
         *_ray(config),
         *_correction(config),
+        *_negatives(config),
         *_batches(config),
         *_reward(config),
     ]
@@ -119,6 +121,35 @@ def _correction(config: DictConfig) -> Iterator[str]:
             f"custom.saar {', '.join(scores)} scores tokens at temperature 1, but they are sampled at "
             f"actor_rollout_ref.rollout.temperature={rollout.temperature}: set that to 1.0."
         )
+
+
+def _negatives(config: DictConfig) -> Iterator[str]:
+    actor = config.actor_rollout_ref.actor
+    saar = SaarConfig(**{str(key): value for key, value in config.actor_rollout_ref.rollout.custom.saar.items()})
+    mode, reference = saar.negatives.mode, saar.negatives.reference
+    if mode is Mode.OFF:
+        return
+    name = f"custom.saar.negatives.mode={mode.value}"
+    if not saar.enable:
+        yield f"{name} learns from repaired calls, and rollback is off: set custom.saar.enable=true."
+    if config.algorithm.adv_estimator != "grpo":
+        yield (
+            f"{name} needs algorithm.adv_estimator=grpo, got {config.algorithm.adv_estimator}: with others veRL takes "
+            "every failed call for a rollout with a reward of its own."
+        )
+    if actor.loss_agg_mode != "token-mean" or actor.policy_loss.loss_mode != "vanilla":
+        yield (
+            f"{name} needs actor.loss_agg_mode=token-mean and actor.policy_loss.loss_mode=vanilla, "
+            f"got {actor.loss_agg_mode} and {actor.policy_loss.loss_mode}."
+        )
+    kept = actor.use_kl_loss or config.algorithm.use_kl_in_reward
+    if mode is Mode.DPO and reference is Reference.MODEL and not kept:
+        yield (
+            f"{name} with reference=model needs veRL's reference policy: set actor.use_kl_loss=true (kl_loss_coef may "
+            "be 0), or use reference=step."
+        )
+    if OmegaConf.select(config, "distillation.enabled"):
+        yield f"{name} cannot be combined with distillation: veRL asks the teacher about the last row of a rollout."
 
 
 def _reward(config: DictConfig) -> Iterator[str]:

@@ -51,28 +51,26 @@ class Refusal:
     Args:
         off: values that ask for nothing, with which the key is accepted and dropped.
         instead: what to do instead, as a sentence.
-        detail_of: the switch that gives this key a meaning; while that one is off, any value is dropped.
     """
 
     instead: str
     off: tuple[Any, ...] = (None,)
-    detail_of: str | None = None
 
 
-_NEGATIVES = f"{MULTI_TURN}.save_negative_samples"
-_DPO = "algorithm.use_dpo_on_tool_calls"
+NEGATIVE_KEYS = {
+    f"{MULTI_TURN}.save_negative_samples": "mode",
+    f"{MULTI_TURN}.max_negative_samples_per_group": "max_per_group",
+    "algorithm.use_dpo_on_tool_calls": "mode",
+    "algorithm.dpo_beta": "beta",
+    "algorithm.dpo_max_adjustment_ratio": "cap",
+}
+"""Names to options below `negatives` of SaarConfig; the two switches together mean `mode: legacy`."""
+
 REFUSED = {
     f"{MULTI_TURN}.rollback_on_errors": Refusal(
         f"it gated nothing where it was published. Which errors trigger a rollback is {SAAR}.retry_on; how often each "
         f"is retried is {SAAR}.error_policy."
     ),
-    _NEGATIVES: Refusal("negative samples are not built yet. Leave it false.", off=(None, False)),
-    f"{MULTI_TURN}.max_negative_samples_per_group": Refusal(
-        "negative samples are not built yet. Leave it 0.", off=(None, 0), detail_of=_NEGATIVES
-    ),
-    _DPO: Refusal("the shift of advantages on tool calls is not built yet. Leave it false.", off=(None, False)),
-    "algorithm.dpo_beta": Refusal("the shift on tool calls is not built yet.", detail_of=_DPO),
-    "algorithm.dpo_max_adjustment_ratio": Refusal("the shift on tool calls is not built yet.", detail_of=_DPO),
 }
 
 
@@ -88,6 +86,7 @@ def translate(config: DictConfig) -> None:
     with open_dict(config):
         _refuse(config)
         _plan_b(config)
+        _negatives(config)
         _geometric(config)
         _manager(config)
         for old, new in MOVED.items():
@@ -99,12 +98,8 @@ def translate(config: DictConfig) -> None:
 
 
 def _refuse(config: DictConfig) -> None:
-    taken = {name: _take(config, name) for name in REFUSED}
     for name, refusal in REFUSED.items():
-        value = taken[name]
-        switch = refusal.detail_of
-        asleep = switch is not None and taken[switch] in REFUSED[switch].off
-        if value not in refusal.off and not asleep:
+        if (value := _take(config, name)) not in refusal.off:
             raise RefusedKey(f"{name}={value} is refused: {refusal.instead}")
 
 
@@ -117,6 +112,26 @@ def _plan_b(config: DictConfig) -> None:
     for key, value in {"policy": "importance", "gate_form": "sum", "gate_threshold": threshold}.items():
         if key not in saar:
             saar[key] = value
+
+
+def _negatives(config: DictConfig) -> None:
+    """Both switches on are the published shift; one alone did nothing that can be meant."""
+    given = {name.rpartition(".")[2]: _take(config, name) for name in NEGATIVE_KEYS}
+    limit = given["max_negative_samples_per_group"]
+    saved, used = bool(given["save_negative_samples"]) and limit != 0, bool(given["use_dpo_on_tool_calls"])
+    if saved != used:
+        missing = "algorithm.use_dpo_on_tool_calls" if saved else f"{MULTI_TURN}.save_negative_samples"
+        raise RefusedKey(
+            f"negative samples need {MULTI_TURN}.save_negative_samples=true, a max_negative_samples_per_group above 0 "
+            f"and algorithm.use_dpo_on_tool_calls=true together: give {missing} as well, or none. What else can be "
+            f"learned from failed calls is {SAAR}.negatives."
+        )
+    if not used:
+        return
+    ours = {"mode": "legacy", "count_tokens": True, "max_per_group": limit}
+    ours |= {"beta": given["dpo_beta"], "cap": given["dpo_max_adjustment_ratio"]}
+    saar = config.actor_rollout_ref.rollout.custom.saar
+    saar.negatives = {**{k: v for k, v in ours.items() if v is not None}, **(saar.get("negatives") or {})}
 
 
 def _geometric(config: DictConfig) -> None:

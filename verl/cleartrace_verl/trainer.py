@@ -12,14 +12,16 @@ import transfer_queue as tq
 from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.device import get_device_name
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from cleartrace.purify.config import SaarConfig
+from cleartrace.losses.options import Mode
+from cleartrace.purify.config import Correction
 from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.metrics import aggregate, engine_gap_metrics, gap_metrics
 from cleartrace_verl.batch import column, real_keys
+from cleartrace_verl.preference import apply_preferences
+from cleartrace_verl.preference_steps import PairStepTrainer
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
 from cleartrace_verl.spliced import correct_spliced
 from cleartrace_verl.step_rules import is_left_out, is_spoiled, isolated_uids, last_step, score_metrics
@@ -30,7 +32,7 @@ STATE_FILE = "cleartrace.json"
 LOG_PROBS = ("old_log_probs", "rollout_log_probs")
 
 
-class CleartraceTrainer(PPOTrainerSync):
+class CleartraceTrainer(PairStepTrainer):
     """Counts, records and masks; the algorithm is veRL's.
 
     Adds to each step the metrics of `cleartrace.purify.metrics`, writes every trajectory, takes rollouts that an
@@ -41,7 +43,6 @@ class CleartraceTrainer(PPOTrainerSync):
         super().__init__(config)
         self._run_dir = Path(config.cleartrace.run_dir)
         self._token_budget: int | None = config.cleartrace.token_budget
-        self._saar = SaarConfig(**dict(config.actor_rollout_ref.rollout.custom.saar))
         self._totals = Totals()
         self._trajectories = JsonLines(self._run_dir / "trajectories.jsonl")
         self._events = JsonLines(self._run_dir / "events.jsonl")
@@ -143,6 +144,10 @@ class CleartraceTrainer(PPOTrainerSync):
         with_log_probs = bool(self.config.actor_rollout_ref.rollout.calculate_log_probs)
         weighted = with_log_probs and bool(OmegaConf.select(self.config, "algorithm.rollout_correction.rollout_is"))
         metrics.update(correct_spliced(batch, self._saar, with_log_probs=with_log_probs, weighted=weighted))
+        if self._saar.negatives.mode is not Mode.OFF:
+            weighted = weighted or self._saar.correction is not Correction.NONE
+            reference = bool(self.use_reference_policy)
+            metrics.update(apply_preferences(batch, self._saar.negatives, with_reference=reference, weighted=weighted))
         return batch
 
     @staticmethod

@@ -28,18 +28,32 @@ class TemplateTokenBuilder(ContinuousTokenBuilder):
 
     def __init__(self, tokenizer: Any, **kwargs: Any) -> None:
         super().__init__(tokenizer, **kwargs)
-        self.turn_end, self.separator = self._between_turns()
+        self.turn_end, self.separator, self._trailer = self._behind_a_turn()
 
-    def _between_turns(self) -> tuple[int | None, list[int]]:
-        """(token that ends an assistant turn, tokens the template writes behind it)."""
+    def _behind_a_turn(self) -> tuple[int | None, list[int], list[int]]:
+        """(token that ends an assistant turn, tokens between it and the next, tokens at the end of all turns)."""
         messages = [_USER, {"role": "assistant", "content": _ANSWER}]
         text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, **self.chat_template_kwargs))
         tail = self.tokenizer.encode(text.rpartition(_ANSWER)[2], add_special_tokens=False)
         added = self.tokenizer.added_tokens_decoder
         marks = [i for i, token in enumerate(tail) if token in added]
         if not marks:
-            return None, []
-        return tail[marks[0]], tail[marks[0] + 1 : marks[1] if len(marks) > 1 else None]
+            return None, [], []
+        end = marks[1] if len(marks) > 1 else len(tail)
+        return tail[marks[0]], tail[marks[0] + 1 : end], tail[end:]
+
+    def _render_tokens(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        add_generation_prompt: bool,
+        tools: list[dict[str, Any]] | None = None,
+    ) -> list[int]:
+        """Without what some templates write behind the last turn only (Phi): nothing can be appended there."""
+        ids = super()._render_tokens(messages, add_generation_prompt=add_generation_prompt, tools=tools)
+        trailer = self._trailer
+        ends = trailer and not add_generation_prompt and ids[-len(trailer) :] == trailer
+        return ids[: -len(trailer)] if ends else ids
 
     def _tokenize_tool_group(
         self,
@@ -153,6 +167,6 @@ def require_tool_answers(builder: ContinuousTokenBuilder, parallel_calls: int) -
 def _advice(reason: str, parallel_calls: int) -> str:
     return (
         f"The chat template cannot show {parallel_calls} tool answer(s) behind one turn: {reason}. Give a template "
-        "that renders messages of role 'tool' as actor_rollout_ref.model.custom_chat_template, or name the family whose "
-        "format this one has as actor_rollout_ref.rollout.custom.token_family."
+        "that renders messages of role 'tool' as actor_rollout_ref.model.custom_chat_template, or name the family "
+        "whose format this one has as actor_rollout_ref.rollout.custom.token_family."
     )

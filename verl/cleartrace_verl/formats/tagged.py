@@ -46,17 +46,17 @@ class TaggedFormat:
             try:
                 contents, end = self.read(text, found.end())
             except Unreadable as error:
-                end = self._resume(text, found.end())
+                end = self._resume(text, found)
                 yield WrittenCall(start, text[start:end], error=str(error))
             else:
                 for content in contents:
                     yield _written(start, text[start:end], content)
             found = self.opens.search(text, end)
 
-    def _resume(self, text: str, at: int) -> int:
+    def _resume(self, text: str, opened: re.Match[str]) -> int:
         """Where an unreadable call ends: behind its closing marker, or before the next call if that comes first."""
-        close = self.closes.search(text, at) if self.closes else None
-        following = self.opens.search(text, at)
+        close = self.closes.search(text, opened.end()) if self.closes else None
+        following = self.opens.search(text, max(opened.end(), opened.start() + 1))  # a marker may be empty
         ends = [close.end()] if close else []
         ends += [following.start()] if following else []
         return min(ends, default=len(text))

@@ -8,6 +8,10 @@ from cleartrace.purify.boundary import alternatives
 from cleartrace_verl.formats.tagged import TaggedFormat
 from cleartrace_verl.formats.written import Content, Unreadable, expect, skip_space, until
 
+_FUNCTION = "<function="
+_BLANKS = 32
+"""Characters before `<function=` in which `<tool_call>` and blanks are looked for."""
+_OPENS = re.compile(r"<tool_call>\s{0,16}<function=|<function=|<tool_call>")
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>")
 _NAME = re.compile(r"([^<>\n]+)>")
 _PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.S)
@@ -16,14 +20,12 @@ _PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", r
 def read_qwen_coder(text: str, at: int) -> tuple[list[Content], int]:
     """`<function=name>`, `<parameter=key>` with its value on lines of its own, and the closing tags.
 
-    The marker before `at` is `<tool_call>`, or `<function=` where the model left that out.
+    Models leave `<tool_call>` out at times; that is read too, as this family's own parser does.
     """
-    bare = text.endswith("<function=", 0, at)
-    if not bare:
-        at = skip_space(text, at)
-        if not text.startswith("<function=", at):
-            raise Unreadable("<function=name> is missing")
-        at += len("<function=")
+    if not text.endswith(_FUNCTION, 0, at):
+        raise Unreadable("<function=name> is missing")
+    head = text[max(0, at - len(_FUNCTION) - _BLANKS) : at - len(_FUNCTION)]
+    bare = not head.rstrip().endswith("<tool_call>")
     name = _NAME.match(text, at)
     if name is None:
         raise Unreadable("<function=name> is not closed")
@@ -56,5 +58,5 @@ def read_glm(text: str, at: int) -> tuple[list[Content], int]:
 
 
 _CLOSE = alternatives(["</tool_call>"])
-QWEN_CODER = TaggedFormat("qwen3_coder", alternatives(["<tool_call>", "<function="]), read_qwen_coder, _CLOSE)
+QWEN_CODER = TaggedFormat("qwen3_coder", _OPENS, read_qwen_coder, _CLOSE)
 GLM = TaggedFormat("glm", alternatives(["<tool_call>"]), read_glm, _CLOSE, ends=("<|observation|>",))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from cleartrace.evaluate.store import write_json
@@ -16,6 +17,8 @@ from cleartrace.evaluate.summary import ArmSummary, Difference, Estimate, Summar
 from cleartrace.report.build import write_whole
 from cleartrace.report.chart import Chart, Series
 from cleartrace.report.html import render_page, view_chart
+
+TITLE = "Means over questions. Tokens and failed calls are per rollout. Spoiled: not solved."
 
 
 def write_summary(summary: Summary, folder: Path) -> Path:
@@ -59,12 +62,12 @@ def _curve(label: str, at: Mapping[int, Estimate]) -> Series:
 
 
 def summary_table(summary: Summary) -> Table:
-    """What the terminal shows."""
-    table = Table(title="95 % intervals over questions; spoiled rollouts count as not solved", title_justify="left")
-    for name in ("source", "rollback"):
-        table.add_column(name)
-    for name in ("questions", "n", "avg@n", "interval", "pass@n", "maj@n", "tokens", "failed calls", "spoiled"):
-        table.add_column(name, justify="right")
+    """What the terminal shows; it fits 80 columns."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=TITLE, title_justify="left", title_style="")
+    table.add_column("source", max_width=12, overflow="ellipsis", no_wrap=True)
+    widths = {"rollback": 8, "avg@n, 95 %": 19, "pass@n": 6, "maj@n": 6, "tokens": 6, "failed": 6, "spoiled": 7}
+    for name, width in widths.items():
+        table.add_column(name, justify="left" if name == "rollback" else "right", min_width=width, no_wrap=True)
     for arm in summary.arms:
         table.add_row(*_cells(arm))
     for difference in summary.differences:
@@ -77,10 +80,7 @@ def _cells(arm: ArmSummary) -> list[str]:
     return [
         arm.source,
         arm.arm,
-        str(arm.questions),
-        str(arm.n),
-        f"{arm.avg.value:.1%}",
-        f"{arm.avg.low:.1%} - {arm.avg.high:.1%}",
+        f"{arm.avg.value:.1%} ({arm.avg.low:.0%} - {arm.avg.high:.0%})",
         f"{arm.pass_at[top].value:.1%}",
         f"{arm.maj_at[top].value:.1%}",
         f"{arm.per_rollout(arm.cost.generated_tokens):,.0f}",
@@ -92,10 +92,9 @@ def _cells(arm: ArmSummary) -> list[str]:
 def _difference_cells(difference: Difference) -> list[str]:
     avg, ratio = difference.avg, difference.tokens_ratio
     known = math.isfinite(avg.low)
-    interval = f"{avg.low * 100:+.1f} - {avg.high * 100:+.1f}" if known else "unknown"
-    gap = f"{avg.value * 100:+.1f} pt"
+    interval = f"({avg.low * 100:+.0f} - {avg.high * 100:+.0f})" if known else "(unknown)"
     tokens = "" if ratio is None else f"x {ratio:.2f}"
-    return [difference.source, "on - off", str(difference.questions), "", gap, interval, "", "", tokens, "", ""]
+    return [difference.source, "on - off", f"{avg.value * 100:+.1f} {interval}", "", "", tokens, "", ""]
 
 
 CSV_HEAD = (

@@ -61,15 +61,17 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def cluster_interval(values: Sequence[float], *, draws: int = 4000, seed: int = 0) -> tuple[float, float]:
+def cluster_interval(
+    values: Sequence[float], *, share: bool = True, draws: int = 4000, seed: int = 0
+) -> tuple[float, float]:
     """95 % percentile interval of the mean of per-question values, by resampling questions.
 
     Rollouts of one question depend on each other, so the question is what is drawn (a cluster bootstrap). Where all
-    questions agree, resampling knows no spread; for shares in [0, 1] Wilson's interval over the questions is given
-    then, and an unbounded one otherwise.
+    questions agree, resampling knows no spread: Wilson's interval over the questions is given then, and for values
+    that are no shares in [0, 1], such as differences (`share=False`), an unbounded one.
 
     Raises:
-        ValueError: `values` is empty.
+        ValueError: `values` is empty, or holds something other than a share.
 
     Example:
         >>> [round(bound, 2) for bound in cluster_interval([0.0, 1.0] * 50)]
@@ -82,10 +84,10 @@ def cluster_interval(values: Sequence[float], *, draws: int = 4000, seed: int = 
     import numpy as np
 
     data = np.asarray(values, dtype=float)
+    if share and not bool(((data >= 0) & (data <= 1)).all()):
+        raise ValueError(f"shares lie in [0, 1], got values from {data.min()} to {data.max()}")
     if len(data) == 1 or float(np.ptp(data)) == 0.0:
-        if bool((data >= 0).all() and (data <= 1).all()):
-            return wilson_interval(float(data.sum()), len(data))
-        return -math.inf, math.inf
+        return wilson_interval(float(data.sum()), len(data)) if share else (-math.inf, math.inf)
     weights = np.random.default_rng(seed).multinomial(len(data), np.full(len(data), 1 / len(data)), size=draws)
     low, high = np.percentile(weights @ data / len(data), [2.5, 97.5])
     return float(low), float(high)

@@ -29,8 +29,8 @@ class Estimate:
     high: float
 
     @classmethod
-    def over(cls, values: Sequence[float]) -> Estimate:
-        low, high = cluster_interval(values)
+    def over(cls, values: Sequence[float], *, share: bool = True) -> Estimate:
+        low, high = cluster_interval(values, share=share)
         return cls(fmean(values), low, high)
 
 
@@ -179,7 +179,7 @@ def _difference(source: str, off: Groups, on: Groups) -> list[Difference]:
     gaps = [_share(on[sample]) - _share(off[sample]) for sample in both]
     tokens = {arm: _tokens_per_rollout(groups, both) for arm, groups in (("off", off), ("on", on))}
     ratio = tokens["on"] / tokens["off"] if tokens["off"] else None
-    return [Difference(source, len(both), Estimate.over(gaps), ratio)]
+    return [Difference(source, len(both), Estimate.over(gaps, share=False), ratio)]
 
 
 def _tokens_per_rollout(groups: Groups, samples: Sequence[str]) -> float:

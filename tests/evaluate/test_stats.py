@@ -71,6 +71,8 @@ def test_rollouts_of_one_question_do_not_narrow_the_interval() -> None:
 def test_questions_that_agree_get_a_wilson_interval() -> None:
     assert cluster_interval([0.0] * 10) == wilson_interval(0, 10)
     assert cluster_interval([0.25] * 8) == wilson_interval(2.0, 8)
-    assert cluster_interval([-0.5] * 8) == (-math.inf, math.inf)
+    assert cluster_interval([0.0] * 8, share=False) == (-math.inf, math.inf)
+    with pytest.raises(ValueError, match="shares lie in"):
+        cluster_interval([-0.5, 0.5])
     with pytest.raises(ValueError, match="no values"):
         cluster_interval([])

@@ -62,8 +62,11 @@ def _run(command: str, text: str, console: Console) -> int:
 
 
 def _dispatch(command: str, text: str, console: Console) -> None:
+    from transformers.utils import logging
+
     from cleartrace.evaluate.settings import EvalSettings, PassrateSettings, ServeSettings
 
+    logging.disable_progress_bar()
     if command == "serve":
         from cleartrace_verl.offline.serve import serve
 

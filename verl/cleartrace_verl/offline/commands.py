@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +20,14 @@ from cleartrace.evaluate.questions import Question, read_questions
 from cleartrace.evaluate.settings import EvalSettings, PassrateSettings, RunSettings
 from cleartrace.evaluate.store import RolloutStore
 from cleartrace.evaluate.summary import Summary, summarise
-from cleartrace_verl.offline.config import context_tokens, identity, loop_config, sampling_options
+from cleartrace_verl.offline.config import identity, loop_config, sampling_options
 from cleartrace_verl.offline.judge import judge
 from cleartrace_verl.offline.loop import Roller
-from cleartrace_verl.offline.policy import EmbeddedPolicy, Policy
+from cleartrace_verl.offline.policies import make_policy
+from cleartrace_verl.offline.policy import Policy
 from cleartrace_verl.offline.session import RETRIED, jobs_of, left_to_do, run_jobs
 
 STATISTICS = "statistics.jsonl"
-MAX_EMBEDDED_SLOTS = 64
 
 
 def run_eval(settings: EvalSettings, console: Console) -> Summary:
@@ -91,15 +90,20 @@ async def _run(
     """Make the rollouts that are left, and return the outcomes of all that were asked for."""
     config = loop_config(settings)
     jobs = jobs_of(questions, arms, settings.n)
-    async with _policy(settings, config) as policy:
-        with RolloutStore(settings.out, identity(config, settings, policy.name)) as store:
+    policy = make_policy(settings, config)
+    try:
+        known_as = await policy.identify()
+        with RolloutStore(settings.out, identity(config, settings, known_as)) as store:
             todo = left_to_do(jobs, store.done, retry_lost=settings.retry_lost)
             console.print(_begin(questions, jobs, todo, settings), highlight=False, soft_wrap=True)
             if todo:
+                await policy.open()
                 save = _Checkpoint(checkpoint, store, every=500) if checkpoint else None
                 with judge(settings.judge, settings.out / "judge"), _bar(console) as bar:
                     await _work(settings, config, policy, todo, store, bar, keep_records, save)
             return [store.done[job.key] for job in jobs if job.key in store.done]
+    finally:
+        await policy.close()
 
 
 async def _work(
@@ -141,43 +145,6 @@ async def _work(
         keep_records=keep_records,
         on_done=on_done,
     )
-
-
-@contextlib.asynccontextmanager
-async def _policy(settings: RunSettings, config: DictConfig) -> AsyncIterator[Policy]:
-    asked = settings.policy
-    if asked.model is not None:
-        engine = {
-            "device": asked.device,
-            "dtype": asked.dtype,
-            "seed": settings.seed,
-            "max_context": context_tokens(config),
-            "max_slots": min(settings.concurrency, MAX_EMBEDDED_SLOTS),
-        }
-        data = config.data
-        limits = {"prompt_length": data.max_prompt_length, "response_length": data.max_response_length, "ignore_eos": 0}
-        policy: Policy = EmbeddedPolicy(asked.model, engine, limits)
-    else:
-        policy = await _endpoint(settings)
-    try:
-        yield policy
-    finally:
-        await policy.close()
-
-
-async def _endpoint(settings: RunSettings) -> Policy:
-    from transformers import AutoTokenizer
-
-    from cleartrace_verl.offline.completions import CompletionsPolicy
-
-    tokenizer = AutoTokenizer.from_pretrained(settings.policy.tokenizer_dir)
-    policy = CompletionsPolicy(settings.policy, tokenizer, connections=settings.concurrency)
-    try:
-        await policy.open()
-    except BaseException:
-        await policy.close()
-        raise
-    return policy
 
 
 def _bar(console: Console) -> Progress:

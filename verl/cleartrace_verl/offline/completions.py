@@ -56,22 +56,24 @@ class CompletionsPolicy:
             transport=transport,
         )
 
-    @property
-    def name(self) -> str:
+    async def identify(self) -> str:
+        """The model's name there, asked for where none was given.
+
+        Raises PolicyUnavailable when the endpoint does not answer, or serves several models.
+        """
+        if not self._model:
+            answer = await self._send("GET", "/models")
+            served = [str(row.get("id")) for row in answer.get("data", [])]
+            if len(served) != 1:
+                raise PolicyUnavailable(
+                    f"{self._url}/models lists {len(served)} models ({', '.join(served[:8])}): choose one with "
+                    "--endpoint-model NAME"
+                )
+            self._model = served[0]
         return self._model
 
     async def open(self) -> None:
-        """Learn the model's name where none was given. Raises PolicyUnavailable when the endpoint does not answer."""
-        if self._model:
-            return
-        answer = await self._send("GET", "/models")
-        served = [str(row.get("id")) for row in answer.get("data", [])]
-        if len(served) != 1:
-            raise PolicyUnavailable(
-                f"{self._url}/models lists {len(served)} models ({', '.join(served[:8])}): choose one with "
-                "--endpoint-model NAME"
-            )
-        self._model = served[0]
+        await self.identify()
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
 from verl.workers.rollout.replica import TokenOutput
 
+from cleartrace_verl.compose import ConfigError
 from cleartrace_verl.rollout.replica import EmbeddedServer
 
 _WHOLE_FILE_BYTES = 64 << 20
@@ -19,12 +21,13 @@ class PolicyUnavailable(RuntimeError):
 
 
 class Policy(Protocol):
-    """One continuation per call; safe to share between coroutines."""
+    """One continuation per call; safe to share between coroutines. `identify`, then `open`, then `generate`."""
 
-    @property
-    def name(self) -> str:
-        """What the policy is known by in the manifest of a run."""
+    async def identify(self) -> str:
+        """What the policy is known by in the manifest of a run. Loads nothing."""
         ...
+
+    async def open(self) -> None: ...
 
     async def generate(
         self, request_id: str, prompt_ids: list[int], sampling_params: dict[str, Any], **kwargs: Any
@@ -33,16 +36,43 @@ class Policy(Protocol):
     async def close(self) -> None: ...
 
 
-class EmbeddedPolicy(EmbeddedServer):
-    """A model folder in the embedded engine, in this process: the server of training without its Ray actor."""
-
-    def __init__(self, model: Path, settings: dict[str, Any], limits: dict[str, int]) -> None:
-        """`settings`: fields of EngineConfig. Raises EngineError or UnsupportedModel for a folder it cannot serve."""
-        super().__init__(str(model), settings, limits)
-        self.name = fingerprint(model)
+class _Server(EmbeddedServer):
+    """The server of training without its Ray actor."""
 
     async def close(self) -> None:
         await self._engine.close()
+
+
+class EmbeddedPolicy:
+    """A model folder in the embedded engine, in this process."""
+
+    def __init__(self, model: Path, engine: dict[str, Any], limits: dict[str, int]) -> None:
+        """`engine`: fields of EngineConfig; `limits`: prompt_length, response_length, ignore_eos.
+
+        Raises ConfigError when `model` is no model folder.
+        """
+        if not (model / "config.json").is_file():
+            raise ConfigError(f"No model at {model}: --model takes a folder with a config.json.")
+        self._model, self._settings, self._limits = model, engine, limits
+        self._server: _Server | None = None
+
+    async def identify(self) -> str:
+        return fingerprint(self._model)
+
+    async def open(self) -> None:
+        """Raises EngineError or UnsupportedModel for a model the engine cannot serve."""
+        self._server = await asyncio.to_thread(_Server, str(self._model), self._settings, self._limits)
+
+    async def generate(
+        self, request_id: str, prompt_ids: list[int], sampling_params: dict[str, Any], **kwargs: Any
+    ) -> TokenOutput:
+        if self._server is None:
+            raise RuntimeError("the policy is not open")
+        return await self._server.generate(request_id, prompt_ids, sampling_params, **kwargs)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            await self._server.close()
 
 
 class SeededPolicy:

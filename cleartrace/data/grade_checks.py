@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from cleartrace.data.findings import FileReport, Kind
+from cleartrace.data.prepared import REFERENCE
 from cleartrace.data.row_checks import answer_key
 from cleartrace.rewards.code.truth import holds_tests, read_tests
 from cleartrace.rewards.dispatch import GraderKind, grader_of
@@ -18,7 +19,6 @@ Grader = Callable[[str, str, Any, Mapping[str, Any]], Awaitable[Verdict]]
 
 NO_ANSWER = ""
 EMPTY_PROGRAM = "```python\npass\n```\n"
-REFERENCE = "reference_solution"
 
 
 def asks_for_program(row: Mapping[str, Any]) -> bool:

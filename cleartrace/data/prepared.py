@@ -11,10 +11,16 @@ from cleartrace.data.sources import category_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+REFERENCE = "reference_solution"
+"""Field of `extra_info` that holds a right program, where a source has one."""
+
 
 @dataclass(frozen=True)
 class PreparedRow:
-    """A prompt and its answer key. `ground_truth` is text in every row; tests of a program are JSON text."""
+    """A prompt and its answer key. `ground_truth` is text in every row; tests of a program are JSON text.
+
+    `reference_solution` is a program that passes the tests, for the validator; no prompt shows it.
+    """
 
     data_source: str
     messages: list[dict[str, str]]
@@ -22,6 +28,7 @@ class PreparedRow:
     sample_id: str
     question: str
     question_id: str | None = None
+    reference_solution: str | None = None
 
     def for_verl(self, agent_name: str, *, profile: str, index: int) -> dict[str, Any]:
         """Columns of veRL's RLHF data set. `index`: the row's number in the source file, from 0."""
@@ -36,6 +43,7 @@ class PreparedRow:
                 "question": self.question,
                 "profile": profile,
                 "index": index,
+                REFERENCE: self.reference_solution,
             },
             "agent_name": agent_name,
         }
@@ -49,6 +57,7 @@ def schema() -> pa.Schema:
     text = pa.string()
     message = pa.struct({"role": text, "content": text})
     info = {"sample_id": text, "question_id": text, "question": text, "profile": text, "index": pa.int64()}
+    info[REFERENCE] = text
     return pa.schema(
         {
             "data_source": text,

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from cleartrace.data import prompts
-from cleartrace.data.identity import canonical_truth, sample_id_of_row, user_text
+from cleartrace.data.identity import canonical_truth, mapping_of, sample_id_of_row, user_text
 from cleartrace.data.names import Profile
-from cleartrace.data.prepared import PreparedRow
+from cleartrace.data.prepared import REFERENCE, PreparedRow
 from cleartrace.data.rows import sample_id_of
 from cleartrace.data.wording import Wording
 from cleartrace.rewards.code.truth import read_tests
@@ -189,4 +190,6 @@ def map_row(profile: Profile, raw: Mapping[str, Any], words: Wording | None = No
     Errors: pydantic's `ValidationError` names the columns that are missing or wrong; `ValueError` for tests that
     cannot be read.
     """
-    return _MAPPINGS[profile.base](raw, words or Wording(), profile.uses_tool)
+    row = _MAPPINGS[profile.base](raw, words or Wording(), profile.uses_tool)
+    reference = mapping_of(raw.get("extra_info")).get(REFERENCE)
+    return replace(row, reference_solution=str(reference)) if reference else row

@@ -67,8 +67,10 @@ def leak(row: Mapping[str, Any], key: str) -> str:
     """How the prompt shows the answer, or "". Only what is hardly chance counts: the answer in a box, after the
     words "answer is", or a longer answer word for word."""
     text = "\n".join(message["content"] for message in row["prompt"])
-    if f"\\boxed{{{key}}}" in text.replace(" ", ""):
+    if f"\\boxed{{{key}}}".replace(" ", "") in text.replace(" ", ""):
         return f"\\boxed{{{key}}} stands in it"
+    if key not in text:
+        return ""
     answer = rf"(?<![\w.]){re.escape(key)}(?![\w]|\.\d)"
     if re.search(rf"answer\s*(?:is|:|=)\s*[$(]*\s*{answer}", text, re.IGNORECASE):
         return f"it says that the answer is {key}"

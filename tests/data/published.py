@@ -78,9 +78,9 @@ def verl_row(number: int, source: str) -> dict[str, Any]:
     }
 
 
-def write_published(folder: Path) -> tuple[Path, Path]:
-    """(statistics, data set)."""
-    rows = sources_and_successes()
+def write_published(folder: Path, n: int | None = None) -> tuple[Path, Path]:
+    """(statistics, data set), of all rows or the first `n`."""
+    rows = sources_and_successes()[:n]
     stats, dataset = folder / "success.jsonl", folder / "Open-AgentRL-30K.parquet"
     stats.write_text("".join(json.dumps(success_line(i, *row)) + "\n" for i, row in enumerate(rows)))
     pq.write_table(pa.Table.from_pylist([verl_row(i, source) for i, (source, _) in enumerate(rows)]), dataset)

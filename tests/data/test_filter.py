@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from cleartrace.cli import app
 from cleartrace.data.errors import DataError
 from cleartrace.data.filter import filter_file
 from cleartrace.data.selection import PUBLISHED_RATIOS, Rule, parse_ratios, select
@@ -27,6 +29,12 @@ PUBLISHED = parse_ratios(PUBLISHED_RATIOS)
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_published(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Enough rows for every rate."""
+    return write_published(tmp_path_factory.mktemp("part"), 3000)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +98,10 @@ def test_the_legacy_draw_is_numpys(joined: Any) -> None:
         select(rows, Rule(parse_ratios("0.2:0.5"), legacy=True))
 
 
-def test_shuffling_the_data_set_selects_the_same_samples(published: tuple[Path, Path], tmp_path: Path) -> None:
-    stats, dataset = published
+def test_shuffling_the_data_set_selects_the_same_samples(part: tuple[Path, Path], tmp_path: Path) -> None:
+    stats, dataset = part
     attached = tmp_path / "ids.jsonl"
-    assert write_attached(stats, dataset, attached) == 30128
+    assert write_attached(stats, dataset, attached) == 3000
     table = pq.read_table(dataset)
     shuffled = tmp_path / "shuffled.parquet"
     pq.write_table(table.take(np.random.RandomState(0).permutation(len(table))), shuffled)
@@ -127,12 +135,8 @@ def test_the_script_writes_the_published_columns(published: tuple[Path, Path], t
     assert all(row["data_source_stat"] == row["data_source"] and row["keep"] for row in rows)
 
 
-def test_the_legacy_option_and_retain_code_reach_the_filter(published: tuple[Path, Path], tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from cleartrace.cli import app
-
-    stats, dataset = published
+def test_the_legacy_option_and_retain_code_reach_the_filter(part: tuple[Path, Path], tmp_path: Path) -> None:
+    stats, dataset = part
     words = ["data", "filter", "--stats", stats, "--dataset", dataset, "--output_dir", tmp_path, "--legacy-draw"]
     words += ["--success_rate_ratios", PUBLISHED_RATIOS, "--retain_code"]
     done = CliRunner().invoke(app, [str(word) for word in words])

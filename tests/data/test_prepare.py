@@ -137,6 +137,14 @@ def test_prepared_ids_are_those_of_the_raw_file(tmp_path: Path) -> None:
     assert {row["agent_name"] for row in prepared} == {"another"}
 
 
+def test_a_reference_solution_is_kept_for_the_validator(tmp_path: Path) -> None:
+    rows = [{**LCB, "extra_info": json.dumps({"reference_solution": "print(3)"})}, LCB]
+    prepare(write(tmp_path / "in.parquet", rows), tmp_path / "out.parquet", Plan(Profile.LCB))
+    found = rows_of(tmp_path / "out.parquet")
+    assert [row["extra_info"]["reference_solution"] for row in found] == ["print(3)", None]
+    assert "print(3)" not in found[0]["prompt"][0]["content"]
+
+
 def test_arms() -> None:
     assert Arms.TRAIN.agents == ("saar_agent",)
     assert Arms.BOTH.agents == Arms.OFF.agents + Arms.ON.agents

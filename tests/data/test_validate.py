@@ -126,6 +126,7 @@ def test_repeats_within_a_file_and_between_files(tmp_path: Path) -> None:
         ("Is it true that the answer is 7?", "7", True),
         ("Answer: $7$. Explain.", "7", True),
         ("Show \\boxed{ 7 }.", "7", True),
+        ("Show \\boxed{x+1}.", "x + 1", True),
         ("Compute 3 + 4 with 7 digits.", "7", False),
         ("The year is 2024.", "2024", True),
         ("The number 20245 is odd.", "2024", False),

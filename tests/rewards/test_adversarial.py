@@ -133,8 +133,6 @@ LARGE = ["{" * 10**6, r"\boxed{" * 10**5, rf"\boxed{{{'x' * 10**6}}}", "</think>
 DEEP = [
     "{" * 400 + "}" * 400,
     r"\frac{1}{" * 80 + "1" + "}" * 80,
-    "(" * 400,
-    "1+" * 400 + "x",
     "9^{9^{9^{9}}}",
     "x\ud800\0",
     "__import__('os')._exit(0)",
@@ -185,14 +183,14 @@ def test_an_answer_that_ends_the_worker_is_wrong_and_not_ungraded(tmp_path, monk
 
 
 def test_d43_on_a_saturated_judge_a_right_program_is_right(service):
-    """Slow neighbours fill both workers for longer than the published queue's four seconds."""
-    busy = fenced("x = 0\nwhile True: x += 1")
-    slow = {"inputs": [""] * 6, "outputs": [""] * 6}
+    """Slow neighbours hold both workers for longer than the published queue's four seconds."""
+    busy = fenced("import time\ntime.sleep(99)")
+    slow = {"inputs": [""] * 2, "outputs": [""] * 2}
     right = (fenced(PROGRAM), STDIO)
     started = time.monotonic()
     graded = asyncio.run(grade_all(service, [(busy, slow)] * 4 + [right] * 16))
     assert time.monotonic() - started > 4, "the judge was not saturated"
-    assert {score["tests"] for score in graded[:4]} == {" ".join(["time_limit"] * 6)}
+    assert {score["tests"] for score in graded[:4]} == {" ".join(["time_limit"] * 2)}
     assert [score["score"] for score in graded[4:]] == [1.0] * 16
 
 

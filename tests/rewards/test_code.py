@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -197,6 +200,25 @@ def test_linked_lists_of_the_prefix_are_compared_by_the_tests(grade):
 def test_a_broken_key_is_an_error_of_the_dataset(grade, truth, message):
     with pytest.raises(ValueError, match=f"question 7.*{message}.*ground_truth"):
         grade(SUM, truth)
+
+
+def test_keys_are_read_in_many_threads_at_once():
+    """Python 3.11's parser raises SystemError when another thread parses while a collection interrupts it."""
+    code = "def check(f):\n" + "".join(f"    assert f({n}, [({n}, {{'a': {n}}})]) == {n}\n" for n in range(60))
+    thresholds = gc.get_threshold()
+
+    def let_others_run(*_: object) -> None:
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_run)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: split_tests(code, "f"), range(24)))
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(let_others_run)
+    assert [len(harness.cases) for harness in found] == [60] * 24
 
 
 def test_statements_of_tests_stay_together():

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cleartrace.rewards.code.syntax import NotPython, expression, statements
+
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 _OWN_SCOPE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _WHOLE = (ast.Return, ast.Yield, ast.YieldFrom, ast.Await, ast.Nonlocal, ast.Global)
@@ -58,9 +60,9 @@ def split_tests(test_code: str, entry_point: str = "", prefix: str = "") -> Harn
 
 def _parsed(code: str, name: str) -> list[ast.stmt]:
     try:
-        return ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{name} is not Python ({type(error).__name__}: {error})") from None
+        return statements(code)
+    except NotPython as error:
+        raise ValueError(f"{name} is not Python ({error})") from None
 
 
 def _check_of(node: ast.stmt) -> _Check | None:
@@ -123,8 +125,8 @@ def _binding(entry_point: str, parameter: str) -> str:
     if not entry_point:
         return ""
     try:
-        tree = ast.parse(entry_point.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
+        tree = expression(entry_point)
+    except NotPython as error:
         raise ValueError(f"entry_point {entry_point!r} is not an expression ({error})") from None
     found = ast.unparse(tree)
     if not isinstance(tree, ast.Name):

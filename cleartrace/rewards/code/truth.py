@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from cleartrace.rewards.code.asserts import split_tests
+from cleartrace.rewards.code.syntax import literal
 
 
 class TestKind(str, Enum):
@@ -165,10 +165,10 @@ def _value(text: Any) -> Any:
     """The value that a line of a test stands for: JSON, else a Python literal, else the text itself."""
     if not isinstance(text, str):
         return text
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, literal):
         try:
-            value = _plain(read(text.strip()))
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            value = _plain(read(text))
+        except (ValueError, RecursionError):
             continue
         if _is_json(value):
             return value

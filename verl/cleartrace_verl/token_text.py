@@ -27,8 +27,10 @@ class TokenBytes(dict[int, bytes]):
         super().__init__()
         self._tokenizer = tokenizer
         self._added = {int(i): str(token) for i, token in tokenizer.added_tokens_decoder.items()}
-        space = tokenizer.convert_ids_to_tokens(tokenizer.encode("a b", add_special_tokens=False))
-        self._byte_level = not any(_META_SPACE in token for token in space)
+        self._byte_level = self._has("\u0120") and not self._has("<0x0A>")
+
+    def _has(self, token: str) -> bool:
+        return self._tokenizer.convert_tokens_to_ids(token) not in (None, self._tokenizer.unk_token_id)
 
     def __missing__(self, token_id: int) -> bytes:
         value = self[token_id] = self._bytes(token_id)

@@ -88,7 +88,8 @@ def read_json(text: str, at: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        raise Unreadable(f"it is not JSON: {error.msg} at character {error.pos - at + 1}") from error
+        what = error.msg.removesuffix(" at")
+        raise Unreadable(f"it is not JSON: {what} at character {error.pos - at + 1}") from error
     except RecursionError as error:
         raise Unreadable("its JSON is nested too deeply") from error
 

@@ -106,22 +106,31 @@ def _times(counters: Sequence[TrajectoryCounters]) -> dict[str, float]:
 
 
 def gap_metrics(
-    old: Sequence[np.ndarray], sampled: Sequence[np.ndarray], spliced: Sequence[Sequence[int]]
+    old: Sequence[np.ndarray],
+    sampled: Sequence[np.ndarray],
+    spliced: Sequence[Sequence[int]],
+    trained: Sequence[np.ndarray],
 ) -> dict[str, float]:
     """How far spliced tokens are off policy (D1): log-prob where they stand minus log-prob where they were sampled.
 
-    Rows are rollouts, aligned from the first response token; longer rows are padded at the end.
+    `unspliced_gap` is the same for all other trained tokens, where it shows what trainer and engine differ by. Rows are
+    rollouts, aligned from the first response token; longer rows are padded at the end.
 
     Args:
         old: log-probs under the policy before the update, in the trajectory as it is trained on.
         sampled: log-probs the sampler reported when it drew the token.
         spliced: 1 for tokens that stand in another context than they were sampled in.
+        trained: 1 for tokens in the loss.
     """
-    gaps = [
-        (np.asarray(o)[: len(moved)] - np.asarray(s)[: len(moved)])[np.asarray(moved, dtype=bool)]
-        for o, s, moved in zip(old, sampled, spliced, strict=True)
-    ]
-    return _gap("rollback/gap", gaps)
+    moved_gaps, other_gaps = [], []
+    for o, s, moved, loss in zip(old, sampled, spliced, trained, strict=True):
+        n = len(moved)
+        gap, flags = np.asarray(o)[:n] - np.asarray(s)[:n], np.asarray(moved, dtype=bool)
+        moved_gaps.append(gap[flags])
+        other_gaps.append(gap[~flags & np.asarray(loss, dtype=bool)[:n]])
+    others = np.concatenate(other_gaps) if other_gaps else np.empty(0)
+    largest = {"rollback/unspliced_gap_abs_max": float(np.abs(others).max())} if len(others) else {}
+    return _gap("rollback/gap", moved_gaps) | _gap("rollback/unspliced_gap", other_gaps) | largest
 
 
 def engine_gap_metrics(gaps: Sequence[Sequence[float]], spliced: Sequence[Sequence[int]]) -> dict[str, float]:

@@ -32,7 +32,8 @@ def check_nothing_stands_twice(run_dir: Path, last: int) -> None:
     assert steps(run_dir) == list(range(1, last + 1))
     found = Counter((r.split, r.step, r.arm, r.sample_id, r.rollout) for r in records(run_dir))
     assert [key for key, n in found.items() if n > 1 and key[0] == "val"] == []
-    trained = Counter(r.step for r in records(run_dir) if r.split == "train")
+    # The step that an interrupt ended has left its rollouts and no metrics; a resumed run drops them.
+    trained = Counter(r.step for r in records(run_dir) if r.split == "train" and r.step <= last)
     assert trained == {step: PER_STEP for step in range(1, last + 1)}
 
 
@@ -105,18 +106,20 @@ def test_the_metrics_of_a_step_are_the_sums_of_its_trajectories(run_dir: Path):
         assert row["data"]["cleartrace/train/acc"] == pytest.approx(sum(bool(r.acc) for r in mine) / len(mine))
 
 
-def test_the_same_command_resumes(run_dir: Path):
+def test_trainer_and_engine_agree_on_every_probability(run_dir: Path):
+    """Where nothing was spliced the engine's log-probs are the trainer's, before and after a weight update."""
+    found = [row["data"] for row in rows(run_dir / "metrics.jsonl") if "timing_s/step" in row["data"]]
+    assert len(found) == 2
+    for data in found:
+        assert data["rollback/unspliced_gap_abs_max"] <= 1e-4
+        assert data["rollback/unspliced_gap_abs_mean"] <= 1e-5
+
+
+def test_the_same_command_resumes_and_an_interrupt_stops_everything_it_started(run_dir: Path):
     before = (run_dir / "trajectories.jsonl").read_text()
-    finish(run_dir, "trainer.total_training_steps=3")
-    check_nothing_stands_twice(run_dir, 3)
-    check_cumulative_tokens(run_dir)
-    assert (run_dir / "trajectories.jsonl").read_text().startswith(before)
-
-
-def test_an_interrupted_run_stops_everything_it_started(run_dir: Path):
     process, mark = start(run_dir, "trainer.total_training_steps=50")
     try:
-        began = wait_until(lambda: 4 in steps(run_dir) or process.poll() is not None, seconds=300)
+        began = wait_until(lambda: 3 in steps(run_dir) or process.poll() is not None, seconds=300)
         assert began and process.poll() is None, tail(run_dir / "train.log")
         assert len(left(mark)) > 3
         os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
@@ -126,24 +129,7 @@ def test_an_interrupted_run_stops_everything_it_started(run_dir: Path):
     assert status == 130, terminal_of(run_dir)
     assert wait_until(lambda: not left(mark)), f"processes left: {left(mark)}"
     assert "the same command resumes it" in terminal_of(run_dir)
-    assert steps(run_dir)[:4] == [1, 2, 3, 4]
-    assert records(run_dir)
-
-
-def test_trainer_and_engine_agree_on_every_probability(tmp_path: Path):
-    """Without splices the engine's log-probs are the trainer's, before and after a weight update."""
-    folder = tmp_path / "run"
-    finish(
-        folder,
-        "trainer.total_training_steps=2",
-        "actor_rollout_ref.rollout.multi_turn.enable_tool_rollback=false",
-        "trainer.val_before_train=false",
-        "trainer.test_freq=-1",
-        "trainer.save_freq=-1",
-    )
-    found = [row["data"] for row in rows(folder / "metrics.jsonl")]
-    assert len(found) == 2
-    for data in found:
-        assert data["training/rollout_probs_diff_max"] <= 1e-4
-        assert data["rollout_corr/log_ppl_abs_diff"] <= 1e-5
-        assert data["rollback/global_triggered"] == 0
+    last = max(steps(run_dir))
+    assert last >= 3 and (run_dir / "trajectories.jsonl").read_text().startswith(before)
+    check_nothing_stands_twice(run_dir, last)
+    check_cumulative_tokens(run_dir)

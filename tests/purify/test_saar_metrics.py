@@ -62,9 +62,18 @@ def test_empty_batch():
 
 
 def test_d1_the_gap_of_spliced_tokens_is_measured():
-    """Rows may be padded beyond their mask; tokens that were not spliced do not count."""
+    """Rows may be padded beyond their mask; tokens that were not spliced count apart, untrained ones nowhere."""
     old = [[-1.0, -2.0, -3.0, 0.0], [-1.0, -1.0]]
-    sampled = [[-1.5, -2.0, -2.0, 0.0], [-9.0, -9.0]]
-    metrics = gap_metrics(old, sampled, [[1, 0, 1], [0, 0]])
-    assert metrics == {"rollback/gap_mean": -0.25, "rollback/gap_abs_mean": 0.75}
-    assert gap_metrics(old, sampled, [[0, 0, 0], []]) == {}
+    sampled = [[-1.5, -2.1, -2.0, 0.0], [-9.0, -9.0]]
+    trained = [[1, 1, 1, 0], [0, 0]]
+    metrics = gap_metrics(old, sampled, [[1, 0, 1], [0, 0]], trained)
+    assert metrics == pytest.approx(
+        {
+            "rollback/gap_mean": -0.25,
+            "rollback/gap_abs_mean": 0.75,
+            "rollback/unspliced_gap_mean": 0.1,
+            "rollback/unspliced_gap_abs_mean": 0.1,
+            "rollback/unspliced_gap_abs_max": 0.1,
+        }
+    )
+    assert gap_metrics(old, sampled, [[0, 0, 0], []], [[0, 0, 0], []]) == {}

@@ -129,11 +129,13 @@ class CleartraceTrainer(PairStepTrainer):
             data = tq.kv_batch_get(
                 keys=real_keys(batch),
                 partition_id=str(batch.partition_id),
-                select_fields=[*LOG_PROBS, "extra_fields"],
+                select_fields=[*LOG_PROBS, "response_mask", "extra_fields"],
             )
             masks = [fields.get("saar_spliced_mask", []) for fields in column(data, "extra_fields")]
-            old, sampled = ([row.float().numpy() for row in data[name].unbind()] for name in LOG_PROBS)
-            metrics.update(gap_metrics(old, sampled, masks))
+            old, sampled, trained = (
+                [row.float().numpy() for row in data[name].unbind()] for name in (*LOG_PROBS, "response_mask")
+            )
+            metrics.update(gap_metrics(old, sampled, masks, trained))
         return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleartrace.rewards.code.truth import read_tests
-from cleartrace.rewards.judge import pooled_judge
+from cleartrace.rewards.judge import BoundedJudge, pooled_judge
 from cleartrace.rewards.score import Score, compute_score, compute_score_async
 from cleartrace.rewards.verify import Verifier
 from code_judge.embedded import EmbeddedJudge
@@ -215,6 +215,29 @@ def test_tests_that_cannot_be_carried_out_are_no_verdict(judge):
         score = compute_score("code", fenced("def f(x): return 1"), truth, judge=judge)
         assert (score["ungraded"], score["score"]) == (True, 0.0), score
         assert why in score["error"]
+
+
+def test_no_more_programs_than_allowed_are_with_the_judge(service):
+    at_judge: list[int] = []
+
+    class Counting:
+        now = 0
+
+        async def run(self, code: str, stdin: str | None = None, **more: Any) -> Any:
+            self.now += 1
+            at_judge.append(self.now)
+            try:
+                return await pooled_judge(service.url, service.token).run(code, stdin, **more)
+            finally:
+                self.now -= 1
+
+    async def ask() -> list[Score]:
+        judge = BoundedJudge(Counting(), at_once=2)
+        tasks = (compute_score_async("code", fenced(PROGRAM), STDIO, judge=judge) for _ in range(8))
+        return list(await asyncio.gather(*tasks))
+
+    assert all(score["acc"] for score in asyncio.run(ask()))
+    assert len(at_judge) == 8 and max(at_judge) == 2
 
 
 def test_one_client_serves_a_loop_and_a_new_loop_gets_its_own(service):

@@ -42,6 +42,8 @@ def test_d46_every_usual_fence_is_found(fence):
         ("````python\ns = '''\n```\n'''\n````", "s = '''\n```\n'''\n"),
         ("Use `x` and ```python x``` inline.", None),
         ("```python\n\n```", None),
+        ("1. So:\n   ```python\n   if x:\n       y\n   ```\n", "if x:\n    y\n"),
+        ("```python\n    ``\n1\n```", "    ``\n1\n"),
         ("no program", None),
         ("", None),
         ("```", None),

@@ -13,10 +13,11 @@ _RUN = re.compile(r"(?<!`)`{3,}|(?<!~)~{3,}")
 
 @dataclass(frozen=True)
 class _Fence:
-    """The run of marks that opened a block, and the first word behind it in lower case."""
+    """The run of marks that opened a block, the first word behind it in lower case, and the blanks before it."""
 
     marks: str
     language: str
+    indent: str
 
     @property
     def is_python(self) -> bool:
@@ -57,10 +58,10 @@ def _blocks(text: str) -> list[_Block]:
         head = _closing(line, fence)
         # A Python fence inside a block that was never closed begins the next block.
         if head is None and not (opened is not None and opened.is_python and _begins(line, opened)):
-            lines.append(line)
+            lines.append(_outdented(line, fence))
             continue
         if head:
-            lines.append(f"{head}\n")
+            lines.append(_outdented(f"{head}\n", fence))
         found.append(_Block(fence, "".join(lines)))
         fence, lines = (None if head is not None else opened), []
     if fence is not None:
@@ -77,7 +78,8 @@ def _opening(line: str) -> _Fence | None:
     if "`" in info:
         return None
     words = info.split(maxsplit=1)
-    fence = _Fence(run.group(), words[0].lower() if words else "")
+    before = line[: run.start()]
+    fence = _Fence(run.group(), words[0].lower() if words else "", before if before.isspace() else "")
     return fence if fence.is_python or _begins(line, fence) else None
 
 
@@ -85,8 +87,15 @@ def _begins(line: str, fence: _Fence) -> bool:
     return line.lstrip().startswith(fence.marks)
 
 
+def _outdented(line: str, fence: _Fence) -> str:
+    """A block within a list is as far to the right as its fence."""
+    return line.removeprefix(fence.indent)
+
+
 def _closing(line: str, fence: _Fence) -> str | None:
     """What stands before the closing fence on its line, usually ""; None when the line does not close the block."""
     body = line.rstrip()
     head = body.rstrip(fence.marks[0])
-    return head if len(body) - len(head) >= len(fence.marks) else None
+    if len(body) - len(head) < len(fence.marks):
+        return None
+    return head if head.strip() else ""

@@ -34,13 +34,13 @@ from cleartrace.purify.turn import Turn, sampled_turn
 from cleartrace.tools.render import render
 from cleartrace.tools.result import ToolResult, ToolStatus
 from cleartrace.trajectory.audit import EngineRequest, audit, require_clean
-from cleartrace.trajectory.flatten import FlatTrajectory, flatten, flatten_ids
+from cleartrace.trajectory.flatten import flatten, flatten_ids
 from cleartrace.trajectory.segment import SegmentKind, context_segment, count_turns
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
 from cleartrace_verl.meter import Meter
 from cleartrace_verl.preference_rows import pair_outputs
 from cleartrace_verl.rollout_scope import rollout_scope
-from cleartrace_verl.scoring import score_tokens
+from cleartrace_verl.scoring import Scorer
 from cleartrace_verl.token_builder import token_builder
 from cleartrace_verl.tool_calls import execute_call, source_of
 from cleartrace_verl.tool_parsers import CallParser, call_parser
@@ -91,6 +91,8 @@ class SaarAgentLoop(ToolAgentLoop):
         self.sampling_params = sampling_params
         self.request_id = uuid4().hex
         self.meter = Meter()
+        context_tokens = self.prompt_length + self.response_length
+        self.scorer = Scorer(self.server_manager, self.request_id, self.meter, context_tokens)
         self.step, self.rollout = int(kwargs.get("global_steps", 0)), int(kwargs.get("session_id", 0))
         talk = await self._open(kwargs)
         log = RolloutLog(kwargs, decode=self.tokenizer.decode, max_chars=self.max_tool_response_length)
@@ -263,15 +265,7 @@ class SaarAgentLoop(ToolAgentLoop):
         if not isinstance(decision, Score):
             return state_after, decision
         context = (*clean, *flatten_ids(decision.prefix))
-        return machine.on_scored(state_after, await self._score(context, flatten_ids(decision.candidate)))
-
-    async def _score(self, context: Sequence[int], tokens: Sequence[int]) -> list[float] | None:
-        """Log-probs of `tokens` after `context`, or None when the engine's context has no room for the request."""
-        if len(context) + len(tokens) >= self.prompt_length + self.response_length:
-            return None
-        self.meter.count("scored_tokens", len(context) + len(tokens))
-        with self.meter.time("score"):
-            return await score_tokens(self.server_manager, self.request_id, context, tokens)
+        return machine.on_scored(state_after, await self.scorer.score(context, flatten_ids(decision.candidate)))
 
     @staticmethod
     def _feedback(attempts: Sequence[Attempt], errors: dict[int, ToolMessages]) -> tuple[int, ...]:
@@ -333,7 +327,7 @@ class SaarAgentLoop(ToolAgentLoop):
         with self.meter.time("decide"):
             require_clean(audit(talk.requests, talk.segments, talk.rewrites))
             flat = flatten(talk.segments).cut(self.response_length)
-        gap = await self._gap(flat) if self.saar.score_spliced else None
+        gap = await self.scorer.gap(flat) if self.saar.score_spliced else None
         counters = machine.finish(state, talk.segments, flat, self.meter.effort())
         masked = counters.infra_failed
         mask = [0] * len(flat.response_mask) if masked or counters.dropped else list(flat.response_mask)
@@ -372,18 +366,3 @@ class SaarAgentLoop(ToolAgentLoop):
             rollout=self.rollout,
         )
         return pair_outputs(chosen, config.mode, talk.engine_fields)
-
-    async def _gap(self, flat: FlatTrajectory) -> list[float]:
-        """For each spliced token, its log-prob where it stands minus where it was sampled; 0.0 for the others.
-
-        Empty without spliced tokens, without sampler log-probs, or without room for the request.
-        """
-        if flat.response_logprobs is None or 1 not in flat.spliced_mask:
-            return []
-        first = flat.spliced_mask.index(1)
-        clean = await self._score((*flat.prompt_ids, *flat.response_ids[:first]), flat.response_ids[first:])
-        if clean is None:
-            return []
-        sampled, moved = flat.response_logprobs[first:], flat.spliced_mask[first:]
-        later = [(c - s) * m for c, s, m in zip(clean, sampled, moved, strict=True)]
-        return [0.0] * first + later

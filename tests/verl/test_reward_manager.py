@@ -160,9 +160,10 @@ def test_an_overlong_response_is_punished_and_stays_right(tokens, penalty):
     assert extra["trajectory"], "the record of the rollout is lost"
 
 
-def test_a_manager_that_loses_the_records_is_refused():
-    found = preflight.problems(config(reward_manager={"source": "register", "name": "dapo"}))
-    assert any("reward_manager.name=dapo" in problem for problem in found)
+@pytest.mark.parametrize("name", ["dapo", "naive"])
+def test_a_manager_that_knows_no_last_turn_is_refused(name):
+    found = preflight.problems(config(reward_manager={"source": "register", "name": name}))
+    assert any(f"reward_manager.name={name}" in problem for problem in found)
 
 
 @pytest.mark.parametrize(

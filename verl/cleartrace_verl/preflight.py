@@ -155,10 +155,10 @@ def _negatives(config: DictConfig) -> Iterator[str]:
 def _reward(config: DictConfig) -> Iterator[str]:
     yield from option_problems(config)
     manager = config.reward.reward_manager
-    if manager.source == "register" and manager.name != "naive":
+    if manager.source == "register":
         yield (
-            f"reward.reward_manager.name={manager.name} drops what the agent loop recorded, and the held-out "
-            "trajectories would be lost. Leave the default; it reads reward_kwargs.overlong_buffer_cfg as dapo does."
+            f"reward.reward_manager.name={manager.name} of veRL hands the grader no last turn and may drop what the "
+            "agent loop recorded. Leave the default; it reads reward_kwargs.overlong_buffer_cfg as dapo does."
         )
     options = config.reward.get("reward_kwargs") or {}
     buffer = options.get("overlong_buffer_cfg") or {}

@@ -71,6 +71,9 @@ REFUSED = {
         f"it gated nothing where it was published. Which errors trigger a rollback is {SAAR}.retry_on; how often each "
         f"is retried is {SAAR}.error_policy."
     ),
+    "reward_model.reward_loop_source": Refusal("it is reward.reward_manager.source now, with .module.path and .name."),
+    "reward_model.reward_loop_module_path": Refusal("it is reward.reward_manager.module.path now."),
+    "reward_model.reward_loop_class_name": Refusal("it is reward.reward_manager.name now."),
 }
 
 
@@ -93,7 +96,7 @@ def translate(config: DictConfig) -> None:
             _move(config, old, new)
         for block in LEGACY_BLOCKS:
             for name in _given(config, block):
-                raise RefusedKey(f"{name} is ignored by veRL 0.9.1's trainer: give its successor below `reward`.")
+                raise RefusedKey(f"{name} is ignored by veRL 0.9.1's trainer: look for its successor below `reward`.")
             config.pop(block, None)
 
 

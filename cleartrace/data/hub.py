@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -122,7 +123,7 @@ def _download(file: HubFile, folder: Path, revision: str, partial: Path) -> str:
         raise FetchError("huggingface_hub is not installed: pip install huggingface_hub") from None
     import httpx
 
-    staging = folder / ".fetch" / file.repo
+    staging = folder / ".fetch" / file.repo.replace("/", "--")
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     try:
         api = hub.HfApi(endpoint=endpoint)
@@ -144,6 +145,9 @@ def _download(file: HubFile, folder: Path, revision: str, partial: Path) -> str:
     except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise FetchError(_unreachable(file, folder, endpoint, error)) from None
     shutil.rmtree(staging, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        # Another set may be on its way there.
+        staging.parent.rmdir()
     return commit
 
 

@@ -191,5 +191,11 @@ def map_row(profile: Profile, raw: Mapping[str, Any], words: Wording | None = No
     cannot be read.
     """
     row = _MAPPINGS[profile.base](raw, words or Wording(), profile.uses_tool)
-    reference = mapping_of(raw.get("extra_info")).get(REFERENCE)
-    return replace(row, reference_solution=str(reference)) if reference else row
+    info = mapping_of(raw.get("extra_info"))
+    question_id = row.question_id or info.get("question_id")
+    reference = info.get(REFERENCE)
+    return replace(
+        row,
+        question_id=None if question_id is None else str(question_id),
+        reference_solution=str(reference) if reference else None,
+    )

@@ -78,8 +78,8 @@ def test_a_set_comes_with_a_note_of_where_it_is_from(tmp_path: Path) -> None:
         "sha256": hashlib.sha256(body).hexdigest(),
         "bytes": len(body),
     }
-    left = sorted(path.name for path in (tmp_path / "raw").rglob("*") if path.is_file())
-    assert left == [target.name, target.name + ".source.json"]
+    left = sorted(path.name for path in (tmp_path / "raw").rglob("*"))
+    assert left == ["aime2024", target.name, target.name + ".source.json"]
 
 
 def test_a_set_that_is_not_shown_asks_for_a_token(tmp_path: Path, hub: Callable[[str], None]) -> None:

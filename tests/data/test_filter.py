@@ -20,6 +20,9 @@ from cleartrace.data.filter import filter_file
 from cleartrace.data.selection import PUBLISHED_RATIOS, Rule, parse_ratios, select
 from cleartrace.data.sources import Category, category_of
 from cleartrace.data.statistics import RowIdentity, SuccessLine, join, write_attached
+from cleartrace.evaluate.outcome import RolloutOutcome, Status
+from cleartrace.evaluate.passrate import statistics_line
+from cleartrace.evaluate.questions import Question, read_questions
 from tests.data.published import CODE_BY_RATE, OTHER_BY_RATE, SOURCES, success_line, verl_row, write_published
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,6 +172,25 @@ def test_equal_rows_share_a_line_or_are_paired_in_order(tmp_path: Path) -> None:
     assert [found and found.successes for _, found in two] == [3, None, 5]
     with pytest.raises(DataError, match="3 lines for sample .* which the data set has 2 times"):
         join(*small(tmp_path, [], [line(ids[0], k) for k in (1, 2, 3)], rows))
+
+
+def test_the_lines_that_passrate_writes_are_read(tmp_path: Path) -> None:
+    stats, dataset = small(tmp_path, ["math", "math"], [])
+    first, second = read_questions([dataset])
+
+    def outcome(question: Question, rollout: int, acc: bool, status: Status = Status.GRADED) -> RolloutOutcome:
+        ids = {"row": question.row, "sample_id": question.sample_id, "arm": "off", "rollout": rollout}
+        return RolloutOutcome.model_validate({**ids, "status": status, "acc": acc, "score": float(acc)})
+
+    # One rollout was spoiled by the service, so the rate is no eighth, and has no ratio.
+    lines = [
+        statistics_line(first, [outcome(first, k, k < 2) for k in range(3)] + [outcome(first, 3, False, Status.INFRA)]),
+        statistics_line(second, [outcome(second, k, True) for k in range(4)]),
+    ]
+    stats.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    target, selection = filter_file(stats, dataset, tmp_path / "out", Rule(PUBLISHED))
+    assert [(group.rate, len(group.kept)) for group in selection.groups] == [(0.667, 1), (1.0, 0)]
+    assert pq.read_table(target)["attempts"].to_pylist() == [3]
 
 
 @pytest.mark.parametrize(

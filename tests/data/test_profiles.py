@@ -75,6 +75,11 @@ def test_the_answer_keys() -> None:
     lcb = map_row(Profile.LCB, LCB)
     assert json.loads(lcb.ground_truth)["outputs"] == ["3\n", "0\n", "11\n"]
     assert lcb.question_id == "abc301_a"
+    named = {**MATH, "extra_info": {"question_id": 12}}
+    assert (map_row(Profile.PREWRAPPED, named).question_id, map_row(Profile.PREWRAPPED, MATH).question_id) == (
+        "12",
+        None,
+    )
 
 
 def test_ids_are_of_the_question_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,15 +56,23 @@ class ArmResult:
 class Panel:
     """One metric of one split."""
 
+    split: str
+    metric: str
     chart: Chart
     results: tuple[ArmResult, ...]
 
 
-def build_comparison(csv_files: Path | Iterable[Path], out_html: Path, svg_dir: Path | None = None) -> Path:
+def build_comparison(
+    csv_files: Path | Iterable[Path],
+    out_html: Path,
+    svg_dir: Path | None = None,
+    drawn: Container[tuple[str, str]] | None = None,
+) -> Path:
     """Write the comparison page, and with `svg_dir` one standalone SVG per metric and split.
 
     Args:
         csv_files: a folder whose *.csv are read, or the files themselves; columns as in `COLUMNS`.
+        drawn: (split, metric) of the SVGs to write; None: all.
 
     Raises:
         ReportError: no file, a missing column, a cell that is no number, or a measurement given twice.
@@ -80,6 +88,8 @@ def build_comparison(csv_files: Path | Iterable[Path], out_html: Path, svg_dir: 
     Path(out_html).parent.mkdir(parents=True, exist_ok=True)
     write_whole(Path(out_html), page)
     for panel in panels if svg_dir else ():
+        if drawn is not None and (panel.split, panel.metric) not in drawn:
+            continue
         svg_dir = Path(svg_dir or ".")
         svg_dir.mkdir(parents=True, exist_ok=True)
         name = re.sub(r"[^a-z0-9]+", "-", panel.chart.title.lower()).strip("-")
@@ -145,7 +155,7 @@ def _panel(split: str, metric: str, rows: Sequence[Measurement]) -> Panel:
     series = tuple(_series(arm, items) for arm, items in arms.items())
     chart = Chart(f"{split} {metric}", "generated tokens", metric, series, percent)
     first = next(iter(arms.values()))
-    return Panel(chart, tuple(_result(arm, items, first) for arm, items in arms.items()))
+    return Panel(split, metric, chart, tuple(_result(arm, items, first) for arm, items in arms.items()))
 
 
 def _by_seed(rows: Sequence[Measurement]) -> dict[str, list[Measurement]]:

@@ -13,6 +13,14 @@ from recipe.cleaner.study.tables import difference_table, end_table
 
 PAGE = Path("runs/study/study.html")
 CURVES = Path("docs/assets")
+DRAWN = {
+    ("held_out", "acc"),
+    ("held_out_with_rollback", "acc"),
+    ("held_out", "first_call_failure_rate"),
+    ("held_out", "failures_per_trajectory"),
+    ("train", "failures_per_trajectory"),
+    ("train", "gap_mean"),
+}
 
 
 def parse() -> argparse.Namespace:
@@ -41,7 +49,7 @@ def main() -> int:
         print(end_table(jobs), difference_table(jobs), sep="\n\n")
         main_arms = [job.csv for job in done if job.arm.group is Group.MAIN]
         if main_arms:
-            print(f"\nCurves of the main arms: {build_comparison(main_arms, PAGE, CURVES)} and {CURVES}/*.svg")
+            print(f"\nCurves of the main arms: {build_comparison(main_arms, PAGE, CURVES, DRAWN)} and {CURVES}/*.svg")
     print(f"{len(done)} of {len(jobs)} runs are finished.")
     return 0 if len(done) == len(jobs) else 1
 

@@ -21,6 +21,7 @@ from rich.markup import escape
 from cleartrace_verl import known_keys
 from cleartrace_verl.compose import ConfigError, compose_file
 from cleartrace_verl.main import ENVIRONMENT, EXIT_CONFIG, EXIT_INTERRUPTED, parse
+from cleartrace_verl.policy_folder import make_portable
 from cleartrace_verl.sft_files import (
     METRICS_PART,
     checkpointed_step,
@@ -118,11 +119,17 @@ def run(config: DictConfig, console: Console) -> int:
             _stop(process)
             if first:
                 merge_metrics(run_dir)
+                _make_portable(run_dir)
     if status:
         console.print(f"[red]Training failed[/red] with exit status {status}. The full log is {escape(str(log))}.")
         return 1
     _finish(config, run_dir, console)
     return 0
+
+
+def _make_portable(run_dir: Path) -> None:
+    for folder in run_dir.glob("checkpoints/global_step_*/huggingface"):
+        make_portable(folder)
 
 
 def _is_first_node(config: DictConfig) -> bool:
@@ -196,7 +203,7 @@ def _finish(config: DictConfig, run_dir: Path, console: Console) -> None:
     policy = run_dir / f"checkpoints/global_step_{step}/huggingface"
     console.print(f"Metrics: {run_dir / 'metrics.jsonl'}")
     if policy.is_dir():
-        console.print(f"Policy after step {step}: {policy} (give it as actor_rollout_ref.model.path)")
+        console.print(f"Policy after step {step}: {policy} (for RL: actor_rollout_ref.model.path)")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,30 @@
+"""Saved policies that load anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+KEY = "attn_implementation"
+
+
+def make_portable(folder: Path) -> bool:
+    """Take the attention of a CPU run out of a Hugging Face folder's `config.json`; True when it stood there.
+
+    veRL saves `model.override_config` with the model, and plain transformers refuses a name that only cleartrace
+    registers (`packed_sdpa`). Written atomically; a folder without that name is left as it is.
+    """
+    from cleartrace_verl.packed_attention import NAME
+
+    path = folder / "config.json"
+    if not path.is_file():
+        return False
+    config = json.loads(path.read_text())
+    if config.get(KEY) != NAME:
+        return False
+    del config[KEY]
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(config, indent=2) + "\n")
+    os.replace(draft, path)
+    return True

@@ -62,25 +62,25 @@ def endpoint(served: Served) -> Iterator[str]:
     thread.join(10)
 
 
+def small_run(data: Path, judge_url: str, out: Path) -> dict[str, Any]:
+    """Fields of a run of the shipped policy: three questions, two rollouts each."""
+    return {
+        "data": [data],
+        "out": out,
+        "policy": {"model": POLICY},
+        "judge": {"url": judge_url},
+        "n": 2,
+        "prompt_tokens": 96,
+        "response_tokens": 384,
+        "max_turns": 4,
+        "top_p": 1.0,
+    }
+
+
 @pytest.fixture
 def settings(data: Path, judge_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """settings(**changes) -> fields of a small run of the shipped policy."""
-
-    def make(**changes: Any) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            "data": [data],
-            "out": tmp_path / "out",
-            "policy": {"model": POLICY},
-            "judge": {"url": judge_url},
-            "n": 2,
-            "prompt_tokens": 96,
-            "response_tokens": 384,
-            "max_turns": 4,
-            "top_p": 1.0,
-        }
-        return {**values, **changes}
-
-    return make
+    """settings(**changes) -> fields of a small run."""
+    return lambda **changes: {**small_run(data, judge_url, tmp_path / "out"), **changes}
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +14,13 @@ from rich.console import Console
 from cleartrace.evaluate.outcome import RolloutOutcome, Status
 from cleartrace.evaluate.settings import EvalSettings
 from cleartrace.evaluate.store import StoreError, read_outcomes
+from cleartrace.evaluate.summary import Summary
 from cleartrace.report import build_report
 from cleartrace.trajectory.record import TrajectoryRecord
 from cleartrace_verl.offline import commands
 from cleartrace_verl.offline.commands import run_eval
 from cleartrace_verl.offline.policy import EmbeddedPolicy, PolicyUnavailable
-from tests.verl.offline.conftest import POLICY, TOKEN
+from tests.verl.offline.conftest import POLICY, TOKEN, small_run
 
 Make = Callable[..., EvalSettings]
 
@@ -40,14 +43,28 @@ def records(folder: Path) -> list[TrajectoryRecord]:
     return [TrajectoryRecord.model_validate_json(line) for line in lines]
 
 
-def test_an_evaluation_reports_both_arms_at_their_true_cost(eval_settings: Make, console: Console) -> None:
+@pytest.fixture(scope="module")
+def finished(data: Path, judge_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary, str]:
+    """Folder, summary and terminal text of one evaluation with both arms; tests copy the folder."""
+    folder = tmp_path_factory.mktemp("finished") / "out"
+    console = Console(file=io.StringIO(), width=200)
+    asked = EvalSettings.model_validate(small_run(data, judge_url, folder))
+    return folder, run_eval(asked, console), text_of(console)
+
+
+@pytest.fixture
+def done(finished: tuple[Path, Summary, str], tmp_path: Path) -> Path:
+    """A copy of the finished folder, where `eval_settings()` looks for it."""
+    return Path(shutil.copytree(finished[0], tmp_path / "out"))
+
+
+def test_an_evaluation_reports_both_arms_at_their_true_cost(finished: tuple[Path, Summary, str]) -> None:
     """D20: both modes, attempts and all generated tokens; D52: all rows are evaluated, and nothing is trained."""
-    asked = eval_settings()
-    summary = run_eval(asked, console)
+    out, summary, said = finished
     total = {arm.arm: arm for arm in summary.arms if arm.source == "all"}
     assert set(total) == {"off", "on"}
     assert all(arm.rollouts == 6 and arm.missing == 0 and arm.lost == 0 for arm in total.values())
-    kept = records(asked.out)
+    kept = records(out)
     assert len(kept) == 12 and {record.split for record in kept} == {"val"}
     for arm, summed in total.items():
         mine = [record for record in kept if record.arm == arm]
@@ -55,70 +72,68 @@ def test_an_evaluation_reports_both_arms_at_their_true_cost(eval_settings: Make,
         assert summed.cost.generated_tokens - summed.cost.discarded_tokens == sampled
         assert summed.cost.calls == sum(len(record.tool_calls) for record in mine) > 0
     assert total["off"].cost.discarded_tokens == 0
-    assert {path.name for path in asked.out.iterdir()} >= {"summary.json", "summary.csv", "summary.html"}
-    assert not list(asked.out.rglob("checkpoints"))
-    assert "on - off" in text_of(console)
-    assert build_report(asked.out).is_file()
+    assert {path.name for path in out.iterdir()} >= {"summary.json", "summary.csv", "summary.html"}
+    assert not list(out.rglob("checkpoints"))
+    assert "on - off" in said
+    assert build_report(out).is_file()
 
 
-def test_both_arms_begin_with_the_same_tokens(eval_settings: Make, console: Console) -> None:
+def test_both_arms_begin_with_the_same_tokens(finished: tuple[Path, Summary, str]) -> None:
     """So their difference is what rollback does, and not another draw."""
-    asked = eval_settings()
-    run_eval(asked, console)
     first = {}
-    for record in records(asked.out):
+    for record in records(finished[0]):
         calls = [(call.code, call.status) for call in record.tool_calls]
         first.setdefault((record.sample_id, record.rollout), set()).add(tuple(calls[:1]))
     assert len(first) == 6 and all(len(calls) == 1 for calls in first.values())
 
 
-def test_a_stopped_evaluation_resumes_to_the_same_result(eval_settings: Make, console: Console, tmp_path: Path) -> None:
+def test_a_stopped_evaluation_resumes_to_the_same_result(eval_settings: Make, console: Console, done: Path) -> None:
     """The rollouts are seeded one by one, so it does not matter where a run was cut."""
-    whole, cut = eval_settings(), eval_settings(out=tmp_path / "cut")
-    run_eval(whole, console)
-    cut.out.mkdir()
-    (cut.out / "evaluation.json").write_bytes((whole.out / "evaluation.json").read_bytes())
-    lines = (whole.out / "rollouts.jsonl").read_bytes().splitlines(keepends=True)
-    (cut.out / "rollouts.jsonl").write_bytes(b"".join(lines[:5]) + lines[5][:40])
-    run_eval(cut, console)
+    whole = comparable(done)
+    lines = (done / "rollouts.jsonl").read_bytes().splitlines(keepends=True)
+    (done / "rollouts.jsonl").write_bytes(b"".join(lines[:5]) + lines[5][:40])
+    run_eval(eval_settings(), console)
     assert "12 rollouts, 5 of them are done" in text_of(console)
-    assert comparable(cut.out) == comparable(whole.out)
+    assert comparable(done) == whole
 
 
 def test_an_endpoint_gives_the_rollouts_of_the_embedded_engine(
-    eval_settings: Make, console: Console, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    eval_settings: Make,
+    console: Console,
+    endpoint: str,
+    finished: tuple[Path, Summary, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TINY_KEY", TOKEN)
-    asked = {"endpoint": endpoint, "tokenizer": POLICY, "api_key_env": "TINY_KEY"}
-    here, there = eval_settings(), eval_settings(out=tmp_path / "there", policy=asked)
-    run_eval(here, console)
-    run_eval(there, console)
-    assert comparable(there.out) == comparable(here.out)
-    assert [r.segments for r in records(there.out)][0]  # token ids came back, so there are segments
-    assert json.loads((there.out / "evaluation.json").read_text())["policy"] == "tiny"
-    assert TOKEN not in "".join(path.read_text() for path in there.out.glob("*.json*"))
+    asked = eval_settings(policy={"endpoint": endpoint, "tokenizer": POLICY, "api_key_env": "TINY_KEY"})
+    run_eval(asked, console)
+    assert comparable(asked.out) == comparable(finished[0])
+    tokens = [{(r.sample_id, r.arm, r.rollout): ids_of(r) for r in records(out)} for out in (asked.out, finished[0])]
+    assert tokens[0] == tokens[1]
+    assert json.loads((asked.out / "evaluation.json").read_text())["policy"] == "tiny"
+    assert TOKEN not in "".join(path.read_text() for path in asked.out.glob("*.json*"))
+
+
+def ids_of(record: TrajectoryRecord) -> list[list[int]]:
+    return [segment.token_ids for segment in record.segments]
 
 
 def test_a_finished_evaluation_is_summed_up_without_its_model(
-    eval_settings: Make, console: Console, monkeypatch: pytest.MonkeyPatch
+    eval_settings: Make, console: Console, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = eval_settings(rollback="off", n=1)
-    run_eval(asked, console)
-
     async def refuse(self: EmbeddedPolicy) -> None:
         raise AssertionError("nothing is left to roll out")
 
     monkeypatch.setattr(EmbeddedPolicy, "open", refuse)
-    assert run_eval(asked, console).arms[0].rollouts == 1
+    assert run_eval(eval_settings(rollback="off", n=1), console).arms[0].rollouts == 1
     with pytest.raises(AssertionError, match="nothing is left"):
-        run_eval(asked.model_copy(update={"n": 2}), console)
+        run_eval(eval_settings(n=3), console)
+    assert done == eval_settings().out
 
 
-def test_other_sampling_needs_another_folder(eval_settings: Make, console: Console) -> None:
-    asked = eval_settings(rollback="off", n=1)
-    run_eval(asked, console)
-    with pytest.raises(StoreError, match="sampling"):
-        run_eval(asked.model_copy(update={"temperature": 0.5}), console)
+def test_other_sampling_needs_another_folder(eval_settings: Make, console: Console, done: Path) -> None:
+    with pytest.raises(StoreError, match=f"{done} was begun with other settings .sampling"):
+        run_eval(eval_settings(temperature=0.5), console)
 
 
 class FailingPolicy:

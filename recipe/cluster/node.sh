@@ -17,6 +17,7 @@ if [ -n "${CLEARTRACE_JUDGE_PORT:-}" ]; then
     children+=($!)
 fi
 
+mkdir -p "$RAY_TMPDIR"
 # No word of telemetry, and no dashboard: it would listen on all interfaces of a shared network.
 export RAY_USAGE_STATS_ENABLED=0
 # shellcheck disable=SC2206  # several words on purpose

@@ -31,7 +31,8 @@ die() { say "$*"; exit 2; }
 new_token() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
 if [ -n "${CODE_JUDGE_TOKEN_FILE:-}" ]; then
-    CODE_JUDGE_TOKEN=$(<"$CODE_JUDGE_TOKEN_FILE") || die "cannot read CODE_JUDGE_TOKEN_FILE=$CODE_JUDGE_TOKEN_FILE"
+    [ -s "$CODE_JUDGE_TOKEN_FILE" ] || die "cannot read CODE_JUDGE_TOKEN_FILE=$CODE_JUDGE_TOKEN_FILE"
+    CODE_JUDGE_TOKEN=$(<"$CODE_JUDGE_TOKEN_FILE")
 elif [ -z "${CODE_JUDGE_TOKEN:-}" ]; then
     [ -z "${CLEARTRACE_JUDGE_URL:-}" ] || die "CLEARTRACE_JUDGE_URL needs CODE_JUDGE_TOKEN_FILE or CODE_JUDGE_TOKEN"
     CODE_JUDGE_TOKEN=$(new_token)
@@ -48,6 +49,10 @@ if [ -z "${CLEARTRACE_JUDGE_URL:-}" ]; then
 fi
 # Ray's workers have the environment of the node's `ray start`, so every node learns the judge's address from here.
 export CLEARTRACE_JUDGE_URL
+
+# A folder of its own: in the common one, `ray start` writes an address that every later ray.init() on the node joins.
+# Short, because the names of sockets in it may have 107 characters.
+export RAY_TMPDIR=${RAY_TMPDIR:-/tmp/cleartrace-$SLURM_JOB_ID}
 
 # shellcheck disable=SC2206  # several words on purpose
 srun_args=(--kill-on-bad-exit=1 --ntasks-per-node=1 ${CLEARTRACE_SRUN_ARGS:-})

@@ -133,7 +133,7 @@ SCRIPTS = sorted(set(re.findall(r"`bash (recipe/[\w/]+\.sh|[\w]+\.sh)`", TEXT)))
 
 
 def test_scripts_are_named():
-    assert len(SCRIPTS) == 11
+    assert len(SCRIPTS) == 15
 
 
 @pytest.mark.parametrize("script", [s for s in SCRIPTS if s.startswith("recipe")])

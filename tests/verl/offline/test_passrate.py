@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from cleartrace.data.statistics import join
 from cleartrace.evaluate.settings import PassrateSettings
 from cleartrace_verl.offline.commands import run_passrate
 
@@ -40,6 +41,8 @@ def test_a_shuffled_file_has_the_same_statistics(
             line.pop("uid")  # without a column of that name, the row number as text
     assert found[0] == found[1] and len(found[0]) == 3
     assert rows_before != rows_after
+    # The filter reads them, and finds the rows of the one file by the statistics of the other.
+    assert len(join(tmp_path / "a" / "statistics.jsonl", shuffled)) == 3
     line = next(iter(found[0].values()))
     assert line["attempts"] == 2 and line["success_rate"] == line["successes"] / 2 and line["infra_errors"] == 0
 

@@ -26,12 +26,14 @@ wait_for() {
     done
 }
 
+# shellcheck disable=SC2329  # wait_for calls it
 all_nodes_are_here() {
     python3 -c 'import ray, sys
 ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
 sys.exit(sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[1]))' "$SLURM_JOB_NUM_NODES"
 }
 
+# shellcheck disable=SC2329
 judge_answers() {
     python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/ping", timeout=5)' \
         "$CLEARTRACE_JUDGE_URL"
@@ -41,5 +43,16 @@ wait_for "Ray at $RAY_ADDRESS" ray health-check --address "$RAY_ADDRESS"
 wait_for "$SLURM_JOB_NUM_NODES Ray nodes" all_nodes_are_here
 wait_for "judge at $CLEARTRACE_JUDGE_URL" judge_answers
 say "all there; starting $script"
-exec bash "$script" "${defaults[@]}" "$@" trainer.nnodes="$SLURM_JOB_NUM_NODES" ray_kwargs.ray_init.address=auto \
-    cleartrace.judge.url="$CLEARTRACE_JUDGE_URL"
+training=
+trap 'say "stopping the training"; [ -z "$training" ] || kill -TERM "$training" 2>/dev/null || true' USR1 TERM
+# Slurm signals every process of a step: the training shall hear of it from here alone.
+(trap '' USR1; exec bash "$script" "${defaults[@]}" "$@" trainer.nnodes="$SLURM_JOB_NUM_NODES" \
+    ray_kwargs.ray_init.address=auto cleartrace.judge.url="$CLEARTRACE_JUDGE_URL") &
+training=$!
+
+status=0
+while kill -0 "$training" 2>/dev/null; do  # a trapped signal ends `wait` before the training has ended
+    status=0
+    wait "$training" || status=$?
+done
+exit "$status"

@@ -70,10 +70,10 @@ nodes=$!
 srun "${srun_args[@]}" --overlap --nodes=1 --ntasks=1 --nodelist="$head_node" bash recipe/cluster/driver.sh "$@" &
 driver=$!
 
-# srun hands these on: the driver stops at SIGTERM and leaves what it has saved.
+# At SIGTERM srun kills what it has started within seconds. SIGUSR1 it hands on, and driver.sh makes a SIGTERM of it.
 requeue=false
-trap 'say "the time is nearly over"; requeue=true; kill -TERM "$driver" 2>/dev/null || true' USR1
-trap 'say "asked to stop"; kill -TERM "$driver" 2>/dev/null || true' TERM INT
+trap 'say "the time is nearly over"; requeue=true; kill -USR1 "$driver" 2>/dev/null || true' USR1
+trap 'say "asked to stop"; kill -USR1 "$driver" 2>/dev/null || true' TERM INT
 
 status=0
 # A trapped signal ends `wait` before the process has ended. Ends with whichever is first: a lost node ends the job.

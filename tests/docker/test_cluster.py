@@ -1,7 +1,9 @@
 """recipe/cluster: the files for Slurm and Kubernetes name commands, keys, ports and secrets that are there."""
 
+import os
 import re
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,20 @@ def test_the_driver_gives_a_script_what_the_cluster_sets(tmp_path):
     assert config.trainer.nnodes == 3
     assert config.ray_kwargs.ray_init.address == "auto"
     assert config.cleartrace.judge.url == "http://127.0.0.1:8088"
+
+
+def test_a_warning_of_slurm_reaches_the_training_as_a_request_to_stop(tmp_path):
+    environment = stand_ins(tmp_path)
+    script = tmp_path / "train.sh"
+    script.write_text("trap 'echo stopped; exit 130' TERM\necho started\nwhile :; do sleep 0.05; done\n")
+    process = subprocess.Popen(
+        ["bash", str(FOLDER / "driver.sh"), str(script)], cwd=tmp_path, env=environment, text=True,
+        stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout and process.stdout.readline() == "started\n"
+    os.killpg(process.pid, signal.SIGUSR1)  # as Slurm does: to every process of the step
+    assert process.stdout.read() == "stopped\n"
+    assert process.wait(10) == 130
 
 
 def test_the_driver_defaults_to_a_recipe_that_is_there(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,19 @@ def test_a_script_passes_its_arguments_on() -> None:
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "model my/model" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_evaluation_through_the_trainer_trains_nothing(tmp_path: Path) -> None:
+    """D52, D20: the real trainer on a CPU validates both arms and returns."""
+    words = ["bash", "recipe/cleaner/eval_qwen3_4b_aime_gpqa.sh", "overlay=tiny", f"cleartrace.run_dir={tmp_path}/run"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [*words, "actor_rollout_ref.rollout.val_kwargs.n=2"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "run"
+    assert [json.loads(line)["event"] for line in (run / "events.jsonl").read_text().splitlines()] == ["validate"]
+    assert not (run / "checkpoints").exists()
+    rows = [json.loads(line) for line in (run / "trajectories.jsonl").read_text().splitlines()]
+    assert Counter((row["split"], row["arm"]) for row in rows) == {("val", "off"): 16, ("val", "on"): 16}

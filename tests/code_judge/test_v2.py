@@ -13,8 +13,8 @@ import redis
 
 from code_judge.api.protocol import SubmissionResult
 from code_judge.embedded import EmbeddedJudge
-from tests.code_judge import family
 from code_judge.sync_client import SyncJudgeClient
+from tests.code_judge import family
 
 
 @pytest.fixture

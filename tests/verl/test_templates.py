@@ -6,9 +6,11 @@ Stand-ins for tokenizers and templates; test_templates_real.py runs the same on 
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 from verl.utils.tokenizer.continuous_token import ContinuousTokenBuilder
 
-from cleartrace_verl.token_builder import TemplateTokenBuilder, UnsupportedTemplate, token_builder
+from cleartrace_verl.token_builder import TemplateTokenBuilder, UnsupportedTemplate, require_round_trip, token_builder
 from tests.verl.rollouts import Rolled
 from tests.verl.templates.audit import BAD, FIXED, check, kept_turns, rerender, run, script
 from tests.verl.templates.families import FAMILIES, REFUSED, Family, standin
@@ -152,3 +154,10 @@ def test_gpt_oss_names_the_tool_in_the_answer_to_an_unreadable_call():
     turns = [family.says.thought("Hm.") + family.says.broken(), family.says.answer("3")]
     rolled = run(family, turns, rollback=False)
     assert "<|start|>functions.code_interpreter to=assistant" in standin("gpt-oss").decode(rolled.output.response_ids)
+
+
+def test_a_tokenizer_that_loses_blanks_is_refused():
+    lossy = Tokenizer(models.WordLevel({"[UNK]": 0, "two": 1, "words": 2}, unk_token="[UNK]"))
+    lossy.pre_tokenizer = pre_tokenizers.Whitespace()
+    with pytest.raises(UnsupportedTemplate, match="turns 'two words.*PreTrainedTokenizerFast"):
+        require_round_trip(PreTrainedTokenizerFast(tokenizer_object=lossy, unk_token="[UNK]"))

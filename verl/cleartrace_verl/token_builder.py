@@ -20,7 +20,7 @@ _USER = {"role": "user", "content": "?"}
 
 
 class UnsupportedTemplate(ValueError):
-    """A chat template that cannot show tool answers to the model. The message says what to do."""
+    """A chat template or tokenizer that cannot show tool answers to the model. The message says what to do."""
 
 
 class TemplateTokenBuilder(ContinuousTokenBuilder):
@@ -133,8 +133,27 @@ def _token_builder(
     else:
         chosen = TemplateTokenBuilder if default is ContinuousTokenBuilder else default
         builder = chosen(tokenizer, chat_template_kwargs=template_options)
+    require_round_trip(tokenizer)
     require_tool_answers(builder, max(parallel_calls, 1))
     return builder
+
+
+def require_round_trip(tokenizer: Any) -> None:
+    """See that encoding keeps blanks and letters.
+
+    transformers 5 builds some classes named in tokenizer_config.json anew instead of reading tokenizer.json. For
+    DeepSeek's files, which name LlamaTokenizerFast, that loses every blank.
+
+    Raises:
+        UnsupportedTemplate: with what to do.
+    """
+    text = "two words, 数 and\n  more"
+    shown = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False))
+    if shown.strip() != text:
+        raise UnsupportedTemplate(
+            f"The tokenizer, loaded as {type(tokenizer).__name__}, turns {text!r} into {shown!r}. Set "
+            '"tokenizer_class": "PreTrainedTokenizerFast" in the tokenizer_config.json of the model.'
+        )
 
 
 def require_tool_answers(builder: ContinuousTokenBuilder, parallel_calls: int) -> None:

@@ -91,7 +91,7 @@ def rerender(family: Family, rolled: Rolled, tokenizer: Any) -> str:
 
     This is what training on messages instead of tokens would have seen.
     """
-    messages = [SYSTEM, USER, *_messages(family, rolled, tokenizer)]
+    messages = conversation(family, rolled, tokenizer)
     try:
         rendered = tokenizer.apply_chat_template(
             messages, tools=rolled.schemas, tokenize=True, return_dict=False, **family.options
@@ -99,6 +99,11 @@ def rerender(family: Family, rolled: Rolled, tokenizer: Any) -> str:
     except Exception as error:  # templates raise what they like; that is a finding
         return f"the template refuses it: {error}"
     return _first_difference(rolled.output.prompt_ids + rolled.output.response_ids, list(rendered), tokenizer)
+
+
+def conversation(family: Family, rolled: Rolled, tokenizer: Any) -> list[dict[str, Any]]:
+    """The finished rollout as chat messages."""
+    return [SYSTEM, USER, *_messages(family, rolled, tokenizer)]
 
 
 def _messages(family: Family, rolled: Rolled, tokenizer: Any) -> Iterator[dict[str, Any]]:

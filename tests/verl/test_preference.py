@@ -30,6 +30,7 @@ from cleartrace_verl.preference_rows import RowNote
 from cleartrace_verl.preference_steps import mini_batches
 from cleartrace_verl.run_files import JsonLines
 from cleartrace_verl.trainer import CleartraceTrainer
+from tests.end_to_end.run_process import finish, rows
 from tests.verl import transfer_queue as helper
 from tests.verl.rollouts import POLICY, call, config_with, roll_out_async, tokenizer
 
@@ -165,8 +166,11 @@ STEPS = itertools.count()
 TURNS = {"a": [REPAIRED, PLAIN, REPAIRED, REPAIRED], "b": [PLAIN, REPAIRED, PLAIN, PLAIN]}
 
 
-def take_step(config: Any, folder: Path, ungraded: str = "") -> Step:
-    """Two prompts with four rollouts each, three of prompt a and one of prompt b repaired."""
+def take_step(config: Any, folder: Path, *, ungraded: str = "", reference: float | None = None) -> Step:
+    """Two prompts with four rollouts each, three of prompt a and one of prompt b repaired.
+
+    With `reference`, veRL's reference policy finds every token that much less likely than the policy does.
+    """
     offered, number = 0, next(STEPS)
     for name, turns in TURNS.items():
         uid = f"{name}{number}"
@@ -177,9 +181,12 @@ def take_step(config: Any, folder: Path, ungraded: str = "") -> Step:
     batch, metrics = trainer._balance_batch(helper.sample(2), metrics={}), {}
     lengths = [tag["response_len"] for tag in batch.tags]
     old = nested([log_probs(key, n) for key, n in zip(batch.keys, lengths, strict=True)])
-    batch = tq.kv_batch_put(
-        keys=batch.keys, partition_id="train", fields=TensorDict({"old_log_probs": old}, batch_size=len(batch))
-    )
+    fields = {"old_log_probs": old}
+    if reference is not None:
+        fields["ref_log_prob"] = nested([row - reference for row in old.unbind()])
+        trainer.use_reference_policy = True
+    fields = TensorDict(fields, batch_size=len(batch))
+    batch = tq.kv_batch_put(keys=batch.keys, partition_id="train", fields=fields)
     return Step(trainer, trainer._compute_advantage(batch, metrics), metrics, offered)
 
 
@@ -334,6 +341,15 @@ def test_without_our_trainer_the_rows_would_have_no_effect_either(tmp_path):
     tq.kv_clear(keys=batch.keys, partition_id="train")
 
 
+def test_verls_reference_policy_is_the_reference_where_there_is_one(tmp_path):
+    """Each token adds 0.25 to a call's log ratio, so the margin is a difference of lengths."""
+    step = take_step(configuration(beta=0.4, reference="model"), tmp_path, reference=0.25)
+    lengths = {key: step.note(key).end - step.note(key).start for key in step.extra}
+    signed = [n if step.note(key).role == "good" else -n for key, n in lengths.items()]
+    assert step.metrics["preference/margin"] == pytest.approx(0.25 * sum(signed) / 2, abs=1e-4) and sum(signed) != 0
+    assert step.metrics["preference/loss"] != pytest.approx(np.log(2), abs=1e-3)
+
+
 @pytest.mark.parametrize("mode", ["legacy", "corrected"])
 def test_a_shift_moves_both_calls_and_leaves_returns_alone(mode, tmp_path):
     """(D30, D34)"""
@@ -381,6 +397,30 @@ def test_a_step_without_pairs_is_verls_own(tmp_path):
     step = take_step(configuration("off"), tmp_path)
     assert len(step.batch) == 8 and step.extra == [] and step.trainer._updates is None
     assert not [name for name in step.metrics if name.startswith(("preference/", "grpo/"))]
+
+
+@pytest.mark.slow
+def test_two_real_steps_train_on_pairs_and_count_rollouts(tmp_path):
+    """Everything of a run, on a CPU; the policy fails often enough that every step has pairs."""
+    run_dir = tmp_path / "run"
+    option = "actor_rollout_ref.rollout.custom.saar.negatives"
+    finish(run_dir, f"{option}.mode=dpo", f"{option}.max_per_group=2", f"trainer.rollout_data_dir={tmp_path / 'dump'}")
+    steps = [row["data"] for row in rows(run_dir / "metrics.jsonl") if "timing_s/step" in row["data"]]
+    assert len(steps) == 2 and all(data["grpo/num_negative_samples"] > 0 for data in steps)
+    for number, data in enumerate(steps, 1):
+        pairs, scores = data["grpo/num_negative_samples"], [r["reward"] for r in trained(run_dir, number)]
+        assert data["grpo/num_positive_samples"] == len(scores) == 16
+        assert data["critic/score/mean"] == pytest.approx(np.mean(scores))
+        assert data["preference/loss"] == pytest.approx(np.log(2)), "the policy is its own reference"
+        dumped = rows(tmp_path / "dump" / f"{number}.jsonl")
+        assert len(dumped) == 32 >= 16 + 2 * pairs, "one mini-batch, filled up to a multiple of 16"
+    (optimizer,) = (run_dir / "checkpoints/global_step_2/actor").glob("optim*.pt")
+    state = torch.load(optimizer, map_location="cpu", weights_only=False)["state"]
+    assert {float(entry["step"]) for entry in state.values()} == {2.0}, "one update per step"
+
+
+def trained(run_dir: Path, step: int) -> list[dict[str, Any]]:
+    return [r for r in rows(run_dir / "trajectories.jsonl") if r["split"] == "train" and r["step"] == step]
 
 
 # --- configuration --------------------------------------------------------------------------------------------------

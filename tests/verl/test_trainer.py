@@ -17,7 +17,7 @@ from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace_verl import preflight
 from cleartrace_verl.progress import Tail, describe, steps_left
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
-from cleartrace_verl.step_rules import is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.step_rules import check_refill, is_spoiled, isolated_uids, last_step, score_metrics
 from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
 from tests.verl.rollouts import POLICY, config_with
@@ -114,6 +114,13 @@ def test_a_metric_that_is_no_number_is_refused(tmp_path: Path):
 
 
 # --- rules of a step ------------------------------------------------------------------------------------------------
+
+
+def test_filtering_that_finds_no_group_to_learn_from_ends():
+    check_refill(refilled=64, batch=16, limit=4)
+    check_refill(refilled=10**6, batch=16, limit=0)
+    with pytest.raises(RuntimeError, match="max_num_gen_batches=4 batches of 16"):
+        check_refill(refilled=65, batch=16, limit=4)
 
 
 def test_a_masked_rollout_leaves_its_group():

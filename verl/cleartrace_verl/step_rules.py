@@ -56,3 +56,18 @@ def last_step(*, step: int, total: int, generated: int, last: int, budget: int |
     if budget and generated + last >= budget:
         return min(total, step + 1)
     return total
+
+
+def check_refill(*, refilled: int, batch: int, limit: int) -> None:
+    """Group filtering replaces prompts whose rollouts are all graded alike; `limit` batches of them end the run.
+
+    veRL's V1 trainer draws prompts without end and only warns of `max_num_gen_batches`. A limit of 0 leaves it so.
+
+    Raises RuntimeError beyond the limit.
+    """
+    if limit > 0 and refilled > limit * batch:
+        raise RuntimeError(
+            f"Group filtering has replaced {refilled} prompts in one step, more than "
+            f"algorithm.filter_groups.max_num_gen_batches={limit} batches of {batch}: nearly every prompt is solved by "
+            "all of its rollouts or by none. Choose other data, or switch algorithm.filter_groups off."
+        )

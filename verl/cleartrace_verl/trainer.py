@@ -20,11 +20,12 @@ from cleartrace.purify.config import Correction
 from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.metrics import aggregate, engine_gap_metrics, gap_metrics
 from cleartrace_verl.batch import column, real_keys
+from cleartrace_verl.policy_folder import make_portable
 from cleartrace_verl.preference import apply_preferences
 from cleartrace_verl.preference_steps import PairStepTrainer
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
 from cleartrace_verl.spliced import correct_spliced
-from cleartrace_verl.step_rules import is_left_out, is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.step_rules import check_refill, is_left_out, is_spoiled, isolated_uids, last_step, score_metrics
 from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
 
@@ -44,6 +45,7 @@ class CleartraceTrainer(PairStepTrainer):
         self._run_dir = Path(config.cleartrace.run_dir)
         self._token_budget: int | None = config.cleartrace.token_budget
         self._totals = Totals()
+        self._refilled = 0
         self._trajectories = JsonLines(self._run_dir / "trajectories.jsonl")
         self._events = JsonLines(self._run_dir / "events.jsonl")
 
@@ -75,6 +77,7 @@ class CleartraceTrainer(PairStepTrainer):
         super()._save_checkpoint()
         folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
         self._totals.save(folder / STATE_FILE)
+        make_portable(folder / "actor" / "huggingface")
 
     def _note(self, event: str) -> None:
         self.logger.logger.setdefault("cleartrace", MetricsLogger(self._run_dir / "metrics.jsonl"))
@@ -87,6 +90,16 @@ class CleartraceTrainer(PairStepTrainer):
     def on_train_begin(self) -> None:
         super().on_train_begin()
         self._note("train")
+
+    def prepare_step(self) -> dict:
+        self._refilled = 0
+        return super().prepare_step()
+
+    def _add_prompts_to_generate(self, num_prompts: int) -> int:
+        self._refilled += num_prompts
+        limit = OmegaConf.select(self.config, "algorithm.filter_groups.max_num_gen_batches") or 0
+        check_refill(refilled=self._refilled, batch=self.config.data.train_batch_size, limit=limit)
+        return super()._add_prompts_to_generate(num_prompts)
 
     # --- one step -----------------------------------------------------------------------------------------------
 

@@ -51,6 +51,8 @@ def test_a_run_leaves_its_files(run_dir: Path):
     check_nothing_stands_twice(run_dir, 2)
     check_cumulative_tokens(run_dir)
     assert (run_dir / "checkpoints/global_step_2/actor").is_dir()
+    saved = run_dir / "checkpoints/global_step_2/actor/huggingface"
+    assert "packed_sdpa" not in (saved / "config.json").read_text(), "plain transformers cannot load this"
     assert (run_dir / "config.yaml").exists()
     report = (run_dir / "report.html").read_text()
     assert "smoke" in report

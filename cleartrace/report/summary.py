@@ -156,7 +156,7 @@ def _totals(run: Run) -> dict[str, tuple[str, str]]:
         triggered, recovered = repairs
         share = f"{recovered / triggered:.0%} of {triggered:,} rolled back" if triggered else "no call was rolled back"
         totals["Repairs"] = (f"{recovered:,}", share)
-    if (tokens := _generated_tokens(run)) is not None:
+    if tokens := _generated_tokens(run):  # none on a run that only validates
         # `tokens` are those of training, so the share is too: held-out rollouts roll back in one arm only.
         train = [r for r in run.records if r.split == "train"]
         discarded, shown = sum(r.discarded_tokens for r in train), sum(r.generated_tokens for r in train)

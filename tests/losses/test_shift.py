@@ -64,7 +64,8 @@ def test_without_a_cap_the_published_shift_is_a_length_normalised_dpo_without_a_
     failed = torch.tensor([-2.0, -0.4], dtype=torch.float64, requires_grad=True)
     loss = -torch.nn.functional.logsigmoid(3.0 * (good.mean() - failed.mean()))
     loss.backward()
-    shift = legacy_shift(float(good.mean() - failed.mean()), 3, 2, beta=3.0, cap=WIDE)
+    margin = (good.mean() - failed.mean()).item()
+    shift = legacy_shift(margin, 3, 2, beta=3.0, cap=WIDE)
     assert good.grad is not None and failed.grad is not None
     assert good.grad.tolist() == pytest.approx([-shift.good] * 3, abs=1e-12)
     assert failed.grad.tolist() == pytest.approx([shift.failed] * 2, abs=1e-12)

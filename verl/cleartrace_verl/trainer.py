@@ -26,6 +26,7 @@ from cleartrace_verl.preference_steps import PairStepTrainer
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
 from cleartrace_verl.spliced import correct_spliced
 from cleartrace_verl.step_rules import check_refill, is_left_out, is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.template_check import require_template
 from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
 
@@ -50,6 +51,11 @@ class CleartraceTrainer(PairStepTrainer):
         self._events = JsonLines(self._run_dir / "events.jsonl")
 
     # --- set-up -------------------------------------------------------------------------------------------------
+
+    def _init_tokenizer(self) -> None:
+        super()._init_tokenizer()
+        if self.processor is None:  # the agent loop refuses what is not text by itself
+            require_template(self.tokenizer, self.config)
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()

@@ -4,7 +4,7 @@
 #   bash docker/check.sh pins             # the pins of both trainer images are current and can be had; keeps nothing
 #   bash docker/check.sh cpu              # builds the CPU image on Debian's base system and trains in the container
 #   bash docker/check.sh trainer ENGINE   # builds sglang's or vllm's image on a stand-in for NVIDIA's, without flash-attn
-# cpu and trainer need root, debootstrap, buildah, podman and runc (Debian packages), and 15 or 50 GB of disk.
+# cpu and trainer need root, debootstrap, buildah, podman and runc (Debian packages), and 15 or 40 GB of disk.
 # PIP_FIND_LINKS (a folder) and PIP_CERT (a file), if set, hold for pip in the builds too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # A trainer image as far as a machine without NVIDIA's base image goes: Debian with a Python 3.12 in its place, every
-# step of docker/trainer/Dockerfile but the one that takes flash-attn from veRL's index, and a dry run in the container.
+# step of docker/trainer/Dockerfile but two: flash-attn, which is on veRL's own index, and the copy of 10 GB from one stage
+# to the next, which becomes the stage itself. Then a dry run in the container.
 
 # The folder of an installed Python 3.12: PYTHON312, or what python3.12 says, or pyenv's.
 python312() {
@@ -17,7 +18,8 @@ trainer() {
     need_container_tools
     prefix=$(python312)
     base_image "$base" ca-certificates,libbz2-1.0,libffi8,liblzma5,libreadline8,libsqlite3-0,libssl3,zlib1g "$prefix"
-    grep -v 'flash-attn==' docker/trainer/Dockerfile >"$CACHE/Dockerfile.trainer"
+    sed -e '/flash-attn==/d' -e 's/^FROM base$/FROM build/' -e '/^COPY --from=build /d' docker/trainer/Dockerfile \
+        >"$CACHE/Dockerfile.trainer"
     build "$CACHE/Dockerfile.trainer" "$image" "$base" --build-arg "ENGINE=$engine" \
         --ignorefile docker/trainer/Dockerfile.dockerignore
     say "the configuration of the default command, resolved in the container"

@@ -44,7 +44,17 @@ wait_for "$SLURM_JOB_NUM_NODES Ray nodes" all_nodes_are_here
 wait_for "judge at $CLEARTRACE_JUDGE_URL" judge_answers
 say "all there; starting $script"
 training=
-trap 'say "stopping the training"; [ -z "$training" ] || kill -TERM "$training" 2>/dev/null || true' USR1 TERM
+watchdog=
+# SIGINT: at SIGTERM, Ray's own handler aborts a driver before it has let go. SIGTERM only to one that has not begun.
+# shellcheck disable=SC2329  # the trap calls it
+stop() {
+    say "stopping the training"
+    kill -INT "$training" 2>/dev/null || true
+    (sleep 120; kill -TERM "$training" 2>/dev/null || true) &
+    watchdog=$!
+}
+trap stop USR1 TERM
+trap '[ -z "$watchdog" ] || kill "$watchdog" 2>/dev/null || true' EXIT
 # Slurm signals every process of a step: the training shall hear of it from here alone.
 (trap '' USR1; exec bash "$script" "${defaults[@]}" "$@" trainer.nnodes="$SLURM_JOB_NUM_NODES" \
     ray_kwargs.ray_init.address=auto cleartrace.judge.url="$CLEARTRACE_JUDGE_URL") &

@@ -70,7 +70,7 @@ nodes=$!
 srun "${srun_args[@]}" --overlap --nodes=1 --ntasks=1 --nodelist="$head_node" bash recipe/cluster/driver.sh "$@" &
 driver=$!
 
-# At SIGTERM srun kills what it has started within seconds. SIGUSR1 it hands on, and driver.sh makes a SIGTERM of it.
+# At SIGTERM srun kills what it has started within seconds. SIGUSR1 it hands on, and driver.sh stops the training.
 requeue=false
 trap 'say "the time is nearly over"; requeue=true; kill -USR1 "$driver" 2>/dev/null || true' USR1
 trap 'say "asked to stop"; kill -USR1 "$driver" 2>/dev/null || true' TERM INT

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,24 @@ def test_the_driver_gives_a_script_what_the_cluster_sets(tmp_path):
 
 def test_a_warning_of_slurm_reaches_the_training_as_a_request_to_stop(tmp_path):
     environment = stand_ins(tmp_path)
+    program = tmp_path / "train.py"
+    program.write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: (print('stopped', flush=True), sys.exit(130)))\n"
+        "print('started', flush=True)\ntime.sleep(30)\n"
+    )
     script = tmp_path / "train.sh"
-    script.write_text("trap 'echo stopped; exit 130' TERM\necho started\nwhile :; do sleep 0.05; done\n")
+    script.write_text(f"exec {sys.executable} {program}\n")
     process = subprocess.Popen(
         ["bash", str(FOLDER / "driver.sh"), str(script)], cwd=tmp_path, env=environment, text=True,
         stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     assert process.stdout and process.stdout.readline() == "started\n"
     os.killpg(process.pid, signal.SIGUSR1)  # as Slurm does: to every process of the step
-    assert process.stdout.read() == "stopped\n"
+    assert process.stdout.readline() == "stopped\n"
     assert process.wait(10) == 130
+    os.killpg(process.pid, signal.SIGKILL)  # the watchdog that waits for a training that does not stop
+    process.stdout.close()
 
 
 def test_the_driver_defaults_to_a_recipe_that_is_there(tmp_path):

@@ -122,6 +122,11 @@ def test_an_image_says_how_it_is_and_what_it_does(name):
         assert "org.opencontainers.image.licenses" in file.all("LABEL", file.last_stage)[0]
 
 
+@pytest.mark.parametrize("name", ["cpu", "trainer"])
+def test_a_trainer_is_stopped_by_the_signal_that_it_handles(name):
+    assert FILES[name].all("STOPSIGNAL", FILES[name].last_stage) == ["SIGINT"]
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_package_lists_do_not_stay_in_a_layer(name):
     for value in FILES[name].all("RUN"):

@@ -44,25 +44,20 @@ wait_for "$SLURM_JOB_NUM_NODES Ray nodes" all_nodes_are_here
 wait_for "judge at $CLEARTRACE_JUDGE_URL" judge_answers
 say "all there; starting $script"
 training=
-watchdog=
 # SIGINT: at SIGTERM, Ray's own handler aborts a driver before it has let go. SIGTERM only to one that has not begun.
 # shellcheck disable=SC2329  # the trap calls it
 stop() {
     say "stopping the training"
     kill -INT "$training" 2>/dev/null || true
-    (sleep 120; kill -TERM "$training" 2>/dev/null || true) &
-    watchdog=$!
+    # Its output is closed, because Slurm waits for whoever holds that of the step.
+    (for _ in {1..120}; do sleep 1; kill -0 "$training" || exit 0; done; kill -TERM "$training") >/dev/null 2>&1 &
 }
 trap stop USR1 TERM
-trap '[ -z "$watchdog" ] || kill "$watchdog" 2>/dev/null || true' EXIT
 # Slurm signals every process of a step: the training shall hear of it from here alone.
 (trap '' USR1; exec bash "$script" "${defaults[@]}" "$@" trainer.nnodes="$SLURM_JOB_NUM_NODES" \
     ray_kwargs.ray_init.address=auto cleartrace.judge.url="$CLEARTRACE_JUDGE_URL") &
 training=$!
 
-status=0
-while kill -0 "$training" 2>/dev/null; do  # a trapped signal ends `wait` before the training has ended
-    status=0
-    wait "$training" || status=$?
-done
-exit "$status"
+# A trapped signal ends `wait` before the training has ended; the last `wait` gives the training's own status.
+while kill -0 "$training" 2>/dev/null; do wait "$training" || true; done
+wait "$training"

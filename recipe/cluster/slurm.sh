@@ -75,12 +75,15 @@ requeue=false
 trap 'say "the time is nearly over"; requeue=true; kill -USR1 "$driver" 2>/dev/null || true' USR1
 trap 'say "asked to stop"; kill -USR1 "$driver" 2>/dev/null || true' TERM INT
 
+# A trapped signal ends `wait` before a process has ended. Whichever ends first ends the job: it cannot do without a node.
+while kill -0 "$driver" 2>/dev/null && kill -0 "$nodes" 2>/dev/null; do wait -n "$driver" "$nodes" || true; done
 status=0
-# A trapped signal ends `wait` before the process has ended. Ends with whichever is first: a lost node ends the job.
-while kill -0 "$driver" 2>/dev/null && kill -0 "$nodes" 2>/dev/null; do
-    status=0
-    wait -n "$driver" "$nodes" || status=$?
-done
+if kill -0 "$driver" 2>/dev/null; then
+    say "a node has ended before the training, so the job ends"
+    status=1
+else
+    wait "$driver" || status=$?
+fi
 kill -TERM "$driver" "$nodes" 2>/dev/null || true
 wait || true
 

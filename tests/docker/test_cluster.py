@@ -132,10 +132,8 @@ def test_a_warning_of_slurm_reaches_the_training_as_a_request_to_stop(tmp_path):
     )  # fmt: skip
     assert process.stdout and process.stdout.readline() == "started\n"
     os.killpg(process.pid, signal.SIGUSR1)  # as Slurm does: to every process of the step
-    assert process.stdout.readline() == "stopped\n"
+    assert process.stdout.read() == "stopped\n", "to its end: nothing of it may hold the step's output"
     assert process.wait(10) == 130
-    os.killpg(process.pid, signal.SIGKILL)  # the watchdog that waits for a training that does not stop
-    process.stdout.close()
 
 
 def test_the_driver_defaults_to_a_recipe_that_is_there(tmp_path):
@@ -237,7 +235,7 @@ def test_the_entry_point_is_a_recipe_that_composes():
     for group in GROUPS:
         limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
         assert int(limits["nvidia.com/gpu"]) == config.trainer.n_gpus_per_node
-    service, port = re.fullmatch(r"http://([\w-]+):(\d+)", config.cleartrace.judge.url).groups()
+    service, _, port = config.cleartrace.judge.url.removeprefix("http://").partition(":")
     assert of_kind("Service")[service]["ports"][0]["port"] == int(port)
 
 

@@ -192,7 +192,8 @@ def test_a_run_that_writes_is_healthy_and_one_that_hangs_is_not(tmp_path):
     log.parent.mkdir()
     log.touch()
     assert health(str(tmp_path), "10").returncode == 0
-    os.utime(log, (time.time() - 3600,) * 2)
+    an_hour_ago = time.time() - 3600
+    os.utime(log, (an_hour_ago, an_hour_ago))
     done = health(str(tmp_path), "10")
     assert done.returncode == 1 and "unhealthy after 10 min" in done.stdout
     (tmp_path / "two").mkdir()

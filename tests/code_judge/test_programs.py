@@ -141,7 +141,7 @@ def test_closed_output_is_judged_on_exit(run) -> None:  # A5
 def test_flood_is_bounded(run) -> None:  # J35, A26
     answer = run("while True: print('y' * 100000)", limits={"cpu_s": 5})
     assert answer["outcome"] == "output_limit"
-    assert answer["stdout_bytes"] < (1 << 20) + (1 << 17)
+    assert answer["stdout_bytes"] < (1 << 20) + (1 << 18)  # what was on its way when the limit was met
 
 
 def test_environment_is_clean(run) -> None:  # J31, A17

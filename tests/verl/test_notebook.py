@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from verl.tools import function_tool
 from verl.tools.function_tool import FunctionTool
-from verl.tools.schemas import OpenAIFunctionToolSchema
 
-from cleartrace.tools.code_interpreter import NOTEBOOK_SCHEMA
-from cleartrace_verl import notebook_tool
 from cleartrace_verl.judge_env import JUDGE_TOKEN_VARIABLE, JUDGE_URL_VARIABLE
 from cleartrace_verl.rollout_scope import current_rollout
 from code_judge.client import AsyncJudgeClient, JudgeUnavailable
 from code_judge.embedded import EmbeddedJudge
 from code_judge.session_client import SessionLost, open_session
-from tests.verl.rollouts import Rolled, call, config_with, roll_out_async
+from tests.verl.rollouts import ROOT, Rolled, call, config_with, roll_out_async
 
 ANSWER = "Answer: \\boxed{3}"
-SCHEMA = OpenAIFunctionToolSchema.model_validate(NOTEBOOK_SCHEMA)
-TOOLS = [FunctionTool("code_interpreter", notebook_tool.code_interpreter, SCHEMA, is_async=True)]
+TOOL_FILE = ROOT / "verl/cleartrace_verl/notebook_tool.py"
+
+
+@pytest.fixture(scope="module")
+def tools() -> Iterator[list[FunctionTool]]:
+    """The tool of the file, without a trace in veRL's registry, where the stateless one has the same name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(function_tool, "FUNCTION_TOOL_REGISTRY", {})
+        spec = importlib.util.spec_from_file_location("notebook_tool_of_a_test", TOOL_FILE)
+        assert spec is not None and spec.loader is not None
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        yield list(function_tool.FUNCTION_TOOL_REGISTRY.values())
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +48,10 @@ def here(judge: EmbeddedJudge, monkeypatch: pytest.MonkeyPatch) -> EmbeddedJudge
     return judge
 
 
-def roll_all(*scripts: list[str], **saar) -> list[Rolled]:
+def roll_all(tools: list[FunctionTool], *scripts: list[str], **saar) -> list[Rolled]:
     async def go() -> list[Rolled]:
         config = config_with({"policy": "replace", **saar}, {"max_parallel_calls": 4})
-        rolls = [roll_out_async([*turns, ANSWER], config=config, tools=TOOLS) for turns in scripts]
+        rolls = [roll_out_async([*turns, ANSWER], config=config, tools=tools) for turns in scripts]
         return list(await asyncio.gather(*rolls))
 
     return asyncio.run(go())
@@ -52,29 +61,29 @@ def shown(rolled: Rolled) -> list[str]:
     return [c.text for c in rolled.record.tool_calls]
 
 
-def test_names_are_kept_within_a_rollout_and_not_between_two(here):
-    one, two = roll_all([call("x = 5"), call("print(x + 1)")], [call("print('x' in globals())")])
+def test_names_are_kept_within_a_rollout_and_not_between_two(here, tools):
+    one, two = roll_all(tools, [call("x = 5"), call("print(x + 1)")], [call("print('x' in globals())")])
     assert "stdout: 6" in shown(one)[1] and "stdout: False" in shown(two)[0]
     assert "Names are kept" in str(one.schemas)
 
 
-def test_a_rolled_back_call_leaves_no_trace_in_later_ones(here):
+def test_a_rolled_back_call_leaves_no_trace_in_later_ones(here, tools):
     """The repair starts from the state before the failed call, as the trajectory it is spliced into says."""
     failing = "x = 99\nnothing"
-    (rolled,) = roll_all([call("x = 5"), call(failing), call("x += 1\nprint(x)"), call("print(x)")])
+    (rolled,) = roll_all(tools, [call("x = 5"), call(failing), call("x += 1\nprint(x)"), call("print(x)")])
     assert [c.status for c in rolled.record.tool_calls] == ["ok", "program_error", "ok", "ok"]
     assert "stdout: 6" in shown(rolled)[2] and "stdout: 6" in shown(rolled)[3]
     assert rolled.record.repairs[0].outcome == "recovered"
 
 
-def test_calls_of_one_turn_run_in_the_order_written(here):
+def test_calls_of_one_turn_run_in_the_order_written(here, tools):
     turn = "\n".join(call(f"order = globals().get('order', []) + [{n}]\nprint(order)", "") for n in range(3))
-    (rolled,) = roll_all([turn])
+    (rolled,) = roll_all(tools, [turn])
     assert ["stdout: [0]" in shown(rolled)[0], "stdout: [0, 1, 2]" in shown(rolled)[2]] == [True, True]
 
 
-def test_the_session_ends_with_the_rollout(here):
-    roll_all([call("x = 1")])
+def test_the_session_ends_with_the_rollout(here, tools):
+    roll_all(tools, [call("x = 1")])
     headers = {"Authorization": f"Bearer {here.token}"}
     deadline = time.monotonic() + 5
     while (left := httpx.get(f"{here.url}/status", headers=headers).json()["sessions"]) and time.monotonic() < deadline:
@@ -82,10 +91,10 @@ def test_the_session_ends_with_the_rollout(here):
     assert left == 0
 
 
-def test_a_lost_judge_is_nobodys_mistake(monkeypatch):
+def test_a_lost_judge_is_nobodys_mistake(monkeypatch, tools):
     monkeypatch.setenv(JUDGE_URL_VARIABLE, "http://127.0.0.1:9")
     config = config_with({"policy": "replace"})
-    rolled = asyncio.run(roll_out_async([call("print(1)")], config=config, tools=TOOLS))
+    rolled = asyncio.run(roll_out_async([call("print(1)")], config=config, tools=tools))
     assert rolled.record.masked and rolled.record.tool_calls[0].status == "infra_error"
 
 

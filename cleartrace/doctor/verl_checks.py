@@ -38,5 +38,5 @@ def check_accelerator(verl: VerlFacts) -> Check:
         return Check(name, Status.OK, f"no GPU, {engines}; the quickstart needs neither")
     found = f"{verl.gpus} GPU(s), {engines}"
     if not verl.engines:
-        return Check(name, Status.WARN, found, "for GPU recipes: pip install -e '.[sglang]' or '.[vllm]'")
+        return Check(name, Status.WARN, found, "for GPU recipes: see docs/cluster.md")
     return Check(name, Status.OK, found)

@@ -159,7 +159,7 @@ def test_a_slow_run_holds_up_no_quick_one(judge) -> None:
     assert asyncio.run(go())
 
 
-def test_closing_fails_what_waits(judge) -> None:
+def test_closing_fails_what_waits(judge) -> None:  # D37
     async def go() -> None:
         client = AsyncJudgeClient(judge.url, judge.token)  # J41: nothing is started here
         run = asyncio.ensure_future(client.run("import time; time.sleep(9)"))

@@ -112,7 +112,7 @@ def test_input_without_stdin_is_eof_at_once(run) -> None:  # D39
     assert answer["wall_s"] < 0.5 or time.monotonic() - begun < 0.5
 
 
-def test_disarmed_alarm_and_ignored_signals_are_killed(run) -> None:  # A6, A7, J26
+def test_disarmed_alarm_and_ignored_signals_are_killed(run) -> None:  # A6, A7, D41, J26
     source = "import signal, time\nsignal.alarm(0)\nfor n in range(1, 65):\n"
     source += "    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\ntime.sleep(60)"
     begun = time.monotonic()
@@ -193,7 +193,7 @@ def test_runs_cannot_touch_the_worker_or_each_other(run) -> None:  # A8, A13, A1
     assert answer["stdout"].split() == ["refused"] * 3
 
 
-def test_network_is_empty_where_reported(run, judge) -> None:  # A22
+def test_network_is_empty_where_reported(run, judge) -> None:  # A22, D44
     port = judge.url.rsplit(":", 1)[1]
     answer = run(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)")
     if "net" not in answer["isolation"]:
@@ -207,7 +207,7 @@ def test_work_directories_are_removed(run, judge) -> None:  # J29
     assert list(Path(where).parent.glob("run-*")) == []
 
 
-def test_numpy_fits_the_default_memory(run) -> None:  # J15
+def test_numpy_fits_the_default_memory(run) -> None:  # D42, J15
     assert run("import numpy\nprint(numpy.arange(3).sum())", expected_output="3")["success"]
 
 

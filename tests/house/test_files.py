@@ -61,3 +61,9 @@ def test_the_patterns_find_what_they_are_for(line):
 def test_shell_scripts_parse(script):
     done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_d53_both_distributions_can_be_built_from_what_is_tracked():
+    """The published repository ignored its judge's pyproject.toml, so a clone could not be installed."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    assert {"pyproject.toml", "code-judge/pyproject.toml", "requirements.txt"} <= set(tracked)

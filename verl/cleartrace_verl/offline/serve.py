@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from rich.console import Console
 from transformers import AutoTokenizer
-from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
+from verl.experimental.agent_loop.tool_parser import FunctionCall
 
 from cleartrace.evaluate.names import SERVE_TOKEN_VARIABLE
 from cleartrace.evaluate.settings import ServeSettings
@@ -33,6 +33,7 @@ from cleartrace_verl.engine import (
     load_engine,
 )
 from cleartrace_verl.offline.protocol import ChatRequest, CompletionRequest, envelope, failure
+from cleartrace_verl.tool_parsers import call_parser
 
 _FINISH = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.ABORTED: "abort"}
 
@@ -201,7 +202,7 @@ async def _message(served: Served, body: ChatRequest, index: int, done: Generati
     ids = list(done.token_ids)
     text, calls = served.tokenizer.decode(ids, skip_special_tokens=body.skip_special_tokens), []
     if body.tools:
-        parser = ToolParser.get_tool_parser(served.tool_format, served.tokenizer)
+        parser = call_parser(served.tokenizer, served.tool_format)
         content, found = await parser.extract_tool_calls(ids)
         if found:
             text, calls = content.strip(), [_call(call) for call in found]

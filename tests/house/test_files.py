@@ -65,5 +65,7 @@ def test_shell_scripts_parse(script):
 
 def test_d53_both_distributions_can_be_built_from_what_is_tracked():
     """The published repository ignored its judge's pyproject.toml, so a clone could not be installed."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     assert {"pyproject.toml", "code-judge/pyproject.toml", "requirements.txt"} <= set(tracked)

@@ -37,16 +37,16 @@ class RolloutStore:
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         """`identity`: the settings under which rollouts may stand in one file; JSON values."""
         self.folder = folder
-        self._identity = json.loads(json.dumps(identity))
+        self._identity = identity
         self._lock: int | None = None
         self._files: dict[str, int] = {}
         self.done: dict[Key, RolloutOutcome] = {}
 
     def __enter__(self) -> RolloutStore:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder)
+        self._lock = lock_folder(self.folder)
         try:
-            self._check_identity()
+            settle_identity(self.folder, MANIFEST, ROLLOUTS, self._identity)
             for name in (ROLLOUTS, TRAJECTORIES):
                 cut_torn_line(self.folder / name)
                 self._files[name] = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -67,24 +67,35 @@ class RolloutStore:
     def append(self, outcome: RolloutOutcome, record: str | None = None) -> None:
         """Write one rollout. Its record goes first, so that no outcome is ever without one."""
         if record is not None:
-            _write(self._files[TRAJECTORIES], record)
-        _write(self._files[ROLLOUTS], outcome.model_dump_json())
+            append_line(self._files[TRAJECTORIES], record)
+        append_line(self._files[ROLLOUTS], outcome.model_dump_json())
         self.done[outcome.key] = outcome
 
-    def _check_identity(self) -> None:
-        path = self.folder / MANIFEST
-        if not path.exists():
-            if (self.folder / ROLLOUTS).exists():
-                raise StoreError(f"{self.folder} holds {ROLLOUTS} but no {MANIFEST}; choose another --out")
-            write_json(path, self._identity)
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if changed := sorted(k for k in {*before, *self._identity} if before.get(k) != self._identity.get(k)):
-            listed = "; ".join(f"{k}: {before.get(k)!r} there, {self._identity.get(k)!r} now" for k in changed[:4])
-            raise StoreError(
-                f"{self.folder} was begun with other settings ({listed}). Rollouts of both would be one number: "
-                "choose another --out, or repeat the settings of before."
-            )
+
+def settle_identity(folder: Path, manifest: str, rows: str, identity: Mapping[str, Any]) -> None:
+    """Write the settings of a run into its folder, or hold a resumed run to the settings it was begun with.
+
+    Args:
+        manifest, rows: names of the files with the settings and with the rows they belong to.
+        identity: the settings under which rows may stand in one file; JSON values.
+
+    Raises:
+        StoreError: there are rows without settings, or other settings.
+    """
+    now = json.loads(json.dumps(identity))
+    path = folder / manifest
+    if not path.exists():
+        if (folder / rows).exists():
+            raise StoreError(f"{folder} holds {rows} but no {manifest}; choose another --out")
+        write_json(path, now)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if changed := sorted(k for k in {*before, *now} if before.get(k) != now.get(k)):
+        listed = "; ".join(f"{k}: {before.get(k)!r} there, {now.get(k)!r} now" for k in changed[:4])
+        raise StoreError(
+            f"{folder} was begun with other settings ({listed}). Results of both would be one number: "
+            "choose another --out, or repeat the settings of before."
+        )
 
 
 def read_outcomes(path: Path) -> Iterator[RolloutOutcome]:
@@ -131,13 +142,15 @@ def write_json(path: Path, value: Any) -> None:
         draft.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def _write(descriptor: int, line: str) -> None:
+def append_line(descriptor: int, line: str) -> None:
+    """Write one line, all of it, to a file opened for appending."""
     data = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
     while data:
         data = data[os.write(descriptor, data) :]
 
 
-def _lock(folder: Path) -> int:
+def lock_folder(folder: Path) -> int:
+    """Hold a folder for this process until the descriptor is closed. Raises StoreError when another one holds it."""
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

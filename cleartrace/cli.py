@@ -13,6 +13,7 @@ import typer
 import cleartrace
 from cleartrace.data.cli import app as data_app
 from cleartrace.evaluate import cli as evaluate_cli
+from cleartrace.probe import cli as probe_cli
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train agents on cleaned trajectories.")
 app.add_typer(data_app, name="data")
@@ -78,6 +79,7 @@ app.command("eval")(evaluate_cli.evaluate)
 app.command("passrate")(evaluate_cli.passrate)
 app.command("serve")(evaluate_cli.serve)
 app.command("export-lcb")(evaluate_cli.export_lcb)
+app.command("probe")(probe_cli.probe)
 
 
 if __name__ == "__main__":

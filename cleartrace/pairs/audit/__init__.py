@@ -1,0 +1,1 @@
+"""Can the right context be told without reading? Shortcut classifiers and the data card."""

@@ -1,0 +1,1 @@
+"""Mining: pairs that are found in data rather than made."""

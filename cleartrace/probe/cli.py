@@ -42,6 +42,9 @@ def probe(
     answer_prefix: Annotated[
         str, typer.Option("--answer-prefix", help="auto closes an open thought; none; or text.")
     ] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that lies in the model folder.")
+    ] = False,
     chat_template_kwargs: Annotated[str, typer.Option(help='JSON, such as {"enable_thinking": false}.')] = "{}",
     mm_processor_kwargs: Annotated[str, typer.Option(help='JSON, such as {"max_pixels": 1003520}.')] = "{}",
     endpoint_model: Annotated[str | None, typer.Option("--endpoint-model", help="Model name there.")] = None,

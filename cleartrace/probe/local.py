@@ -74,31 +74,42 @@ def _answer(ask: Ask, status: Status, **fields: Any) -> Answer:
 
 
 def load_scorer(
-    folder: Path, *, device: str, dtype: str, images: bool, batch_tokens: int, **encoder_options: Any
+    folder: Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "auto",
+    images: bool = False,
+    batch_tokens: int = 16384,
+    trust_remote_code: bool = False,
+    **encoder_options: Any,
 ) -> LogitScorer:
     """Load a Hugging Face folder: with its processor when it has a vision tower, else with its tokenizer.
 
+    Args:
+        images: whether images will be shown.
+        trust_remote_code: run code that lies in the folder.
+        encoder_options: further arguments of `PairEncoder`.
+
     Raises:
-        DataError: it cannot be loaded, or there are image pairs and it sees no images.
+        DataError: it cannot be loaded, or it sees no images and they will be shown.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
+    own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        sees = getattr(config, "vision_config", None) is not None
-        if images and not sees:
-            raise DataError(
-                folder, "this model sees no images, and the probe has image pairs: leave them out of --data"
-            )
+        sees = getattr(AutoConfig.from_pretrained(folder, **own), "vision_config", None) is not None
+        if sees:
+            processor = AutoProcessor.from_pretrained(folder, **own)
+            tokenizer = processor.tokenizer
+        else:
+            processor, tokenizer = None, AutoTokenizer.from_pretrained(folder, **own)
         kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-        exact = dtype if dtype == "auto" else getattr(torch, dtype)
-        model: Any = kind.from_pretrained(folder, dtype=exact, local_files_only=True)
-        model = model.to(device)
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True) if sees else None
-        tokenizer = processor.tokenizer if processor else AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
+        model: Any = kind.from_pretrained(folder, dtype=dtype if dtype == "auto" else getattr(torch, dtype), **own)
+    except (OSError, ValueError, ImportError) as error:
         raise DataError(folder, f"no model can be loaded from this folder ({error})") from None
-    return LogitScorer(model, tokenizer, processor, batch_tokens=batch_tokens, **encoder_options)
+    if images and not sees:
+        raise DataError(
+            folder, "this model sees no images, and the probe has pairs with images: leave them out of --data"
+        )
+    return LogitScorer(model.to(device), tokenizer, processor, batch_tokens=batch_tokens, **encoder_options)

@@ -121,6 +121,7 @@ def _local(given: ModelSettings, settings: ProbeSettings, *, images: bool) -> An
         dtype=given.dtype,
         images=images,
         batch_tokens=given.batch_tokens,
+        trust_remote_code=given.trust_remote_code,
         letters=settings.letters,
         answer_prefix=given.answer_prefix,
         chat_template_kwargs=given.chat_template_kwargs,
@@ -134,7 +135,15 @@ def identity(settings: ProbeSettings, manifest: Manifest) -> dict[str, Any]:
     """What answers of one file have in common. How fast they are asked for is not part of it."""
     model = settings.model.model_dump(
         mode="json",
-        exclude={"api_key_env", "request_timeout_s", "patience_s", "concurrency", "batch_tokens", "device"},
+        exclude={
+            "api_key_env",
+            "request_timeout_s",
+            "patience_s",
+            "concurrency",
+            "batch_tokens",
+            "device",
+            "trust_remote_code",
+        },
     )
     if settings.model.model is not None:
         model["model"] = str(Path(settings.model.model).resolve())

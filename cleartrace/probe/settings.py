@@ -26,6 +26,8 @@ class ModelSettings(_Settings):
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest prompt; None takes the model's own limit."""
     answer_prefix: str = "auto"
+    trust_remote_code: bool = False
+    """Run code that lies in the model folder."""
     chat_template_kwargs: dict[str, Any] = {}
     mm_processor_kwargs: dict[str, Any] = {}
     endpoint: str | None = None

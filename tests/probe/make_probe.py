@@ -23,7 +23,9 @@ def text_pairs(n: int, *, per_group: int = 1, source: str = "foxes", kind: PairK
         here, there = COLOURS[number % 4], COLOURS[(number + 1) % 4]
         sides = tuple(f"The fox {number} is {colour}." for colour in (here, there))
         if kind is PairKind.TRAJECTORY:
-            sides = tuple((Message(role="assistant", content=text), Message(role="tool", content="ok")) for text in sides)
+            sides = tuple(
+                (Message(role="assistant", content=text), Message(role="tool", content="ok")) for text in sides
+            )
         found += both_directions(
             id=f"{source}-{number}",
             kind=kind,

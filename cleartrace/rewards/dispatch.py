@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from cleartrace.rewards.choice import read_choice
+from cleartrace.rewards.selection import SOURCE as SELECTION_SOURCE
 
 
 class GraderKind(str, Enum):
@@ -15,9 +16,15 @@ class GraderKind(str, Enum):
     SCIENCE = "science"
     CHOICE = "choice"
     CODE = "code"
+    SELECTION = "selection"
 
 
-_BY_NAME = ((GraderKind.CODE, ("code",)), (GraderKind.CHOICE, ("gpqa",)), (GraderKind.SCIENCE, ("science",)))
+_BY_NAME = (
+    (GraderKind.SELECTION, (SELECTION_SOURCE,)),
+    (GraderKind.CODE, ("code",)),
+    (GraderKind.CHOICE, ("gpqa",)),
+    (GraderKind.SCIENCE, ("science",)),
+)
 
 
 def is_code_source(data_source: str) -> bool:

@@ -116,6 +116,12 @@ class Conversation:
             for call, text in zip(calls, texts, strict=True)
         ]
         runtime = [*self.ids, *(t for turn, _ in sampled for t in turn.token_ids)]
+        return self._behind(turn, runtime, previous, added, attempt)
+
+    def _behind(
+        self, turn: Turn, runtime: list[int], previous: list[dict[str, Any]], added: list[dict[str, Any]], attempt: int
+    ) -> ToolMessages:
+        """`added` as the builder writes it behind the tokens `runtime`, whose last message is like `previous[-1]`."""
         merged = self.builder.merge_context_tokens(previous, [*previous, *added], runtime, tools=self.tool_schemas)
         dropped = runtime[len(runtime) - merged.removed_prefix_token_count :]
         tail = merged.token_ids[len(runtime) - len(dropped) :]

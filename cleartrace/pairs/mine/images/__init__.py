@@ -1,0 +1,1 @@
+"""Contrastive pairs of images: found in a collection by similarity, or made by an edit that changes the answer."""

@@ -12,8 +12,9 @@ from cleartrace.rewards.score import compute_score
         ("B", "B"), ("(B)", "B"), ("B.", "B"), (r"\boxed{B}", "B"), ("**B**", "B"), ("Context B", "B"),
         ("A is wrong, so it is B.", "B"), ("B, not A", "A"), ("<answer>B</answer>", "B"),
         ("<answer> (b) </answer> as A is wrong", "B"), ("<answer>A</answer><answer>B</answer>", "B"),
-        ("<think>\nA, surely A\n</think>\n\nB", "B"), ("AB", ""), ("b", ""), ("Because", ""), ("I say B", "B"),
-        ("", ""), ("C", "C"), ("<think>B fits", ""), ("<answer>A or B</answer>", ""), ("B_1 2B", ""), ("A\n</think>", ""),
+        ("<think>\nA, surely A\n</think>\n\nB", "B"), ("AB", ""), ("b", ""), ("Because", ""),
+        ("I say B", "B"), ("A\n</think>", ""), ("", ""), ("C", "C"), ("<think>B fits", ""),
+        ("<answer>A or B</answer>", ""), ("B_1 2B", ""),
     ],
 )  # fmt: skip
 def test_the_letter_a_response_ends_on(response, pred):

@@ -87,7 +87,7 @@ def trace(rng: Random, level: int) -> RuleCase:
     def messages(read: Sequence[str]) -> tuple[Message, ...]:
         steps: list[Message] = []
         for service, port in zip(services, read, strict=True):
-            steps.append(Message(role="assistant", content=f"cat {service}.conf"))
+            steps.append(Message(role="assistant", content=f"```bash\ncat {service}.conf\n```"))
             steps.append(Message(role="tool", content=f"port {port}"))
         return tuple(steps)
 

@@ -41,7 +41,7 @@ def solve(family: RuleFamily, question: str, context: Context) -> str:
     if family is RuleFamily.RULE:
         return re.findall(rf"light is {asked}, (\w+)\.", text)[0]
     if family is RuleFamily.TRACE:
-        return re.findall(rf"cat {question.split()[-2]}.conf\nport (\d+)", text)[0]
+        return re.findall(rf"cat {question.split()[-2]}.conf\n```\nport (\d+)", text)[0]
     if family is RuleFamily.EVENTS:
         return re.findall(r"(\w+)\.", text)[-1]
     if family is RuleFamily.RANKING:

@@ -13,11 +13,14 @@ from verl.utils.import_utils import load_class_from_fqn
 
 # Dictionaries that veRL hands on as they are, so that their keys are somebody else's.
 FREE = (
+    "actor_rollout_ref.context_rl.chat_template_kwargs",
+    "actor_rollout_ref.context_rl.mm_processor_kwargs",
     "actor_rollout_ref.model.override_config",
     "actor_rollout_ref.model.mtp",
     "actor_rollout_ref.rollout.custom",
     "actor_rollout_ref.rollout.engine_kwargs",
     "data.apply_chat_template_kwargs",
+    "data.mm_processor_kwargs",
     "reward.custom_reward_function.reward_kwargs",
     "reward.reward_kwargs",
     "ray_kwargs.ray_init.runtime_env",

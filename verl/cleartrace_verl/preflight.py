@@ -13,6 +13,7 @@ from cleartrace.losses.options import Mode, Reference
 from cleartrace.purify.config import Policy, SaarConfig
 from cleartrace.purify.correction import NEEDS_LOGPROBS
 from cleartrace_verl import plugin
+from cleartrace_verl.context.checks import problems as context_problems
 from cleartrace_verl.reward_options import option_problems
 
 COLUMNS = ("prompt", "data_source", "reward_model")
@@ -30,6 +31,7 @@ def problems(config: DictConfig) -> list[str]:
         *_negatives(config),
         *_batches(config),
         *_reward(config),
+        *context_problems(config),
     ]
 
 

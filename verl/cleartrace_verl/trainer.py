@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any, cast
 
-import ray
 import transfer_queue as tq
 from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
-from verl.utils.device import get_device_name
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from cleartrace.losses.options import Mode
@@ -20,9 +18,9 @@ from cleartrace.purify.config import Correction
 from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.metrics import aggregate, engine_gap_metrics, gap_metrics
 from cleartrace_verl.batch import column, real_keys
+from cleartrace_verl.context.trainer import ContextTrainer
 from cleartrace_verl.policy_folder import make_portable
 from cleartrace_verl.preference import apply_preferences
-from cleartrace_verl.preference_steps import PairStepTrainer
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
 from cleartrace_verl.spliced import correct_spliced
 from cleartrace_verl.step_rules import check_refill, is_left_out, is_spoiled, isolated_uids, last_step, score_metrics
@@ -34,7 +32,7 @@ STATE_FILE = "cleartrace.json"
 LOG_PROBS = ("old_log_probs", "rollout_log_probs")
 
 
-class CleartraceTrainer(PairStepTrainer):
+class CleartraceTrainer(ContextTrainer):
     """Counts, records and masks; the algorithm is veRL's.
 
     Adds to each step the metrics of `cleartrace.purify.metrics`, writes every trajectory, takes rollouts that an
@@ -61,13 +59,6 @@ class CleartraceTrainer(PairStepTrainer):
         buffer = super()._build_replay_buffer()
         buffer.poll_interval = float(self.config.cleartrace.poll_interval_s)
         return buffer
-
-    def _init_resource_pool_mgr(self) -> None:
-        super()._init_resource_pool_mgr()
-        if get_device_name() == "cpu":
-            from cleartrace_verl.workers import CpuActorRolloutRefWorker
-
-            self.role_worker_mapping = {role: ray.remote(CpuActorRolloutRefWorker) for role in self.role_worker_mapping}
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from cleartrace.pairs.record import Order, Pair
-from cleartrace.pairs.stream import Draw
+
+if TYPE_CHECKING:
+    from cleartrace.pairs.stream import Draw
 
 
 class OrderPolicy(str, Enum):

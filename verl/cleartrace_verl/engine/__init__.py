@@ -1,6 +1,7 @@
 """Embedded generation engine: small causal language models on CPU or one GPU, weights swapped in place.
 
 Imports torch and transformers only. `load_engine` or `build_engine` make an `Engine`; `AsyncEngine` serves one.
+Qwen2.5-VL and Qwen3-VL run through their own modules (`VisionEngine`): correct, and one request at a time.
 It does not protect against a model too large for one device, and it shards nothing.
 """
 
@@ -23,6 +24,7 @@ from .config import (
 )
 from .engine import Engine
 from .load import build_engine, load_engine
+from .vision import VisionEngine
 
 __all__ = [
     "AsyncEngine",
@@ -38,6 +40,7 @@ __all__ = [
     "Sampling",
     "StopReason",
     "UnsupportedModel",
+    "VisionEngine",
     "WeightMismatch",
     "build_engine",
     "load_engine",

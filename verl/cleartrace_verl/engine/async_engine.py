@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Tokens
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -42,8 +42,10 @@ class AsyncEngine:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    async def generate(self, prompt_ids: Tokens[int], sampling: Sampling, request_id: str) -> Generation:
+    async def generate(self, prompt_ids: Tokens[int], sampling: Sampling, request_id: str, **inputs: Any) -> Generation:
         """Run one request to its end. Cancelling the coroutine aborts the request.
+
+        `inputs` are further arguments of the engine's `add`: the images of a `VisionEngine`.
 
         Raises InvalidRequest for what the engine does not serve, EngineError when the step it was in failed.
         """
@@ -52,7 +54,7 @@ class AsyncEngine:
         def start() -> None:
             # An ended request may have had this id; its result must not reach the new one.
             self._deliver(self._engine.drain())
-            self._engine.add(request_id, prompt_ids, sampling)
+            self._engine.add(request_id, prompt_ids, sampling, **inputs)
             self._results[request_id] = result
 
         try:

@@ -24,7 +24,7 @@ from .config import (
 from .model import Chunk, LeanModel
 from .prefix import Entry, PrefixStore, common_prefix
 from .sampler import sample, token_log_probs, uniforms
-from .sequence import Plan, Sequence, make_batch, plan_step
+from .sequence import Sequence, make_batch, plan_step
 
 WAIT_FOR_DONOR = 8
 """Prompt tokens that must be saved for a request to wait until a running one has computed them."""
@@ -42,10 +42,12 @@ class Engine:
                 print(generation.token_ids, generation.finish)
     """
 
+    sees_images = False
+
     def __init__(self, model: LeanModel, config: EngineConfig, eos_token_ids: Iterable[int] = ()) -> None:
         """`eos_token_ids` apply where `config.eos_token_ids` is None. The rotary tables set the context length."""
         self.model, self.config = model, config
-        self.context = len(model.cos)
+        self.context = model.context
         self.eos = frozenset(eos_token_ids if config.eos_token_ids is None else config.eos_token_ids)
         self.version = 0
         self.gate = Gate.OPEN
@@ -249,8 +251,8 @@ class Engine:
             raise InvalidRequest(f"{what} must be a non-empty flat list of token ids, got shape {tokens.shape}")
         if len(tokens) > self.context:
             raise InvalidRequest(f"{what} has {len(tokens)} tokens, the context holds {self.context}")
-        if tokens.min() < 0 or tokens.max() >= self.model.arch.vocab:
-            raise InvalidRequest(f"{what} holds a token id outside 0..{self.model.arch.vocab - 1}")
+        if tokens.min() < 0 or tokens.max() >= self.model.vocab:
+            raise InvalidRequest(f"{what} holds a token id outside 0..{self.model.vocab - 1}")
         return tokens.astype(np.int32)
 
     def _settle(self, running: Running) -> None:
@@ -333,21 +335,19 @@ class Engine:
             sequence.computed += chunk.count
             self._prefilled += chunk.count
         if plan.sampled:
-            self._take(plan, logits)
+            self._take(plan.sampled, logits)
 
-    def _take(self, plan: Plan, logits: torch.Tensor) -> None:
-        settings = [s.sampling for s in plan.sampled]
-        draws = [s.draw if s.sampling.temperature > 0 else 0.0 for s in plan.sampled]
+    def _take(self, sampled: list[Sequence], logits: torch.Tensor) -> None:
+        settings = [s.sampling for s in sampled]
+        draws = [s.draw if s.sampling.temperature > 0 else 0.0 for s in sampled]
         tokens, log_probs = sample(logits, settings, draws)
         if not bool(torch.isfinite(log_probs).all()):
-            bad = [
-                s.request_id for s, ok in zip(plan.sampled, torch.isfinite(log_probs).tolist(), strict=True) if not ok
-            ]
+            bad = [s.request_id for s, ok in zip(sampled, torch.isfinite(log_probs).tolist(), strict=True) if not ok]
             raise EngineError(
                 f"logits are not finite for request(s) {bad[:4]}: check the weights of version {self.version}"
             )
-        self._decoded += len(plan.sampled)
-        for sequence, token, log_prob in zip(plan.sampled, tokens.tolist(), log_probs.tolist(), strict=True):
+        self._decoded += len(sampled)
+        for sequence, token, log_prob in zip(sampled, tokens.tolist(), log_probs.tolist(), strict=True):
             finish = sequence.append(token, log_prob)
             if finish is not None:
                 self._end(sequence, finish)

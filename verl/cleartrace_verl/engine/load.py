@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+# The name at the top of transformers wants torchvision; the class takes PIL where there is none.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from .architecture import Architecture
 from .cache import SlotCache
@@ -16,6 +19,8 @@ from .config import EngineConfig, EngineError, Sampling
 from .engine import Engine
 from .model import Chunk, LeanModel, rotary_tables
 from .sequence import Sequence, make_batch
+from .vision import VISION_MODELS, VisionEngine
+from .vision_model import VisionModel
 from .weights import Weights
 
 DEFAULT_CONTEXT = 4096
@@ -24,9 +29,15 @@ _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 
 
 def load_engine(path: str | Path, config: EngineConfig | None = None) -> Engine:
-    """Make an engine from a local checkpoint folder. Raises UnsupportedModel, or EngineError if the check fails."""
+    """Make an engine from a local checkpoint folder: a `VisionEngine` for a vision-language model.
+
+    Raises UnsupportedModel, or EngineError if the check fails.
+    """
     config = config or EngineConfig()
-    Architecture.from_hf(AutoConfig.from_pretrained(path))
+    stored = AutoConfig.from_pretrained(path)
+    if stored.model_type in VISION_MODELS:
+        return load_vision_engine(path, config)
+    Architecture.from_hf(stored)
     return build_engine(AutoModelForCausalLM.from_pretrained(path, dtype="auto"), config)
 
 
@@ -54,6 +65,19 @@ def build_engine(model: Any, config: EngineConfig | None = None) -> Engine:
     return Engine(lean, config, eos_ids(model))
 
 
+def load_vision_engine(path: str | Path, config: EngineConfig) -> VisionEngine:
+    """Make an engine from a local folder with a vision-language model and its image processor."""
+    device = torch.device(config.device)
+    model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype="auto")
+    model = model.to(device, resolve_dtype(config.dtype, model.dtype, device)).eval()
+    limit = model.config.text_config.max_position_embeddings
+    context = config.max_context or min(limit, DEFAULT_CONTEXT)
+    if context > limit:
+        raise EngineError(f"max_context={context} exceeds the model's own limit of {limit} tokens")
+    vision = VisionModel(model, AutoImageProcessor.from_pretrained(path), context)
+    return VisionEngine(vision, config, eos_ids(model))
+
+
 def resolve_dtype(wish: str, stored: torch.dtype, device: torch.device) -> torch.dtype:
     """The type to compute in: the wish, or for "auto" the stored one unless the CPU would have to emulate it."""
     if wish != "auto":
@@ -67,7 +91,7 @@ def resolve_dtype(wish: str, stored: torch.dtype, device: torch.device) -> torch
 def eos_ids(model: Any) -> tuple[int, ...]:
     """End-of-sequence ids of the generation configuration, else of the model configuration; () when none is set."""
     ids = getattr(model.generation_config, "eos_token_id", None)
-    ids = model.config.eos_token_id if ids is None else ids
+    ids = model.config.get_text_config().eos_token_id if ids is None else ids
     if ids is None:
         return ()
     return tuple(ids) if isinstance(ids, (list, tuple)) else (int(ids),)

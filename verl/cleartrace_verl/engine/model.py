@@ -44,6 +44,15 @@ class LeanModel:
         """`cos`, `sin`: [context, head_dim], already scaled; the first half of `sin` carries the minus sign."""
         self.arch, self.weights, self.cos, self.sin = arch, weights, cos, sin
 
+    @property
+    def context(self) -> int:
+        """Tokens of prompt plus output that the rotary tables reach."""
+        return len(self.cos)
+
+    @property
+    def vocab(self) -> int:
+        return self.arch.vocab
+
     def forward(self, batch: Batch, cache: SlotCache, rows: torch.Tensor) -> torch.Tensor:
         """Run all layers, write the new keys and values, return float32 logits [len(rows), vocab].
 

@@ -21,7 +21,9 @@ class EmbeddedServer:
         # The engine pulls in transformers, which the driver process does not need.
         from cleartrace_verl.engine import AsyncEngine, EngineConfig, load_engine
 
-        self._engine = AsyncEngine(load_engine(model_path, EngineConfig(**settings)))
+        engine = load_engine(model_path, EngineConfig(**settings))
+        self._engine = AsyncEngine(engine)
+        self._sees_images = engine.sees_images
         self._limits = limits
 
     async def generate(
@@ -31,6 +33,7 @@ class EmbeddedServer:
         sampling_params: dict[str, Any],
         image_data: Any = None,
         video_data: Any = None,
+        mm_processor_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> TokenOutput:
         """Sample one continuation of `prompt_ids`; `log_probs[i]` belongs to `token_ids[i]`.
@@ -40,14 +43,17 @@ class EmbeddedServer:
         """
         from cleartrace_verl.engine import Sampling
 
-        if image_data or video_data:
-            raise ValueError("The embedded rollout serves text only; use SGLang or vLLM for images and video.")
+        if video_data or (image_data and not self._sees_images):
+            raise ValueError(
+                "The embedded rollout serves images to Qwen2.5-VL and Qwen3-VL only, and no video; use SGLang or vLLM."
+            )
         if sampling_params.get("prompt_logprobs") is not None:
             return await self._score(prompt_ids, sampling_params)
         room = self._limits["prompt_length"] + self._limits["response_length"] - len(prompt_ids)
         default = max(min(self._limits["response_length"], room), 0)
         params = {"max_tokens": default, "ignore_eos": bool(self._limits["ignore_eos"]), **sampling_params}
-        done = await self._engine.generate(prompt_ids, Sampling.from_dict(params), request_id)
+        images = {"images": image_data, "processor_options": mm_processor_kwargs} if image_data else {}
+        done = await self._engine.generate(prompt_ids, Sampling.from_dict(params), request_id, **images)
         return TokenOutput(
             token_ids=list(done.token_ids),
             log_probs=list(done.log_probs),

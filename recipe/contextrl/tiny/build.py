@@ -70,11 +70,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 def tiny_config(family: Family, tokenizer: PreTrainedTokenizerFast) -> Any:
     """The model configuration; its token ids are those of `tokenizer`."""
-    ids = {text: tokenizer.convert_tokens_to_ids(text) for text in SPECIAL}
-    text = {**TEXT, "vocab_size": len(tokenizer), "rope_parameters": dict(ROPE)}
+    ids: dict[str, Any] = {text: tokenizer.convert_tokens_to_ids(text) for text in SPECIAL}
+    text: dict[str, Any] = {**TEXT, "vocab_size": len(tokenizer), "rope_parameters": dict(ROPE)}
     text |= {"pad_token_id": ids[PAD], "eos_token_id": ids[END], "bos_token_id": None}
-    vision = {**VISION, "patch_size": family.patch_size, "spatial_merge_size": MERGE}
-    tokens = {
+    vision: dict[str, Any] = {**VISION, "patch_size": family.patch_size, "spatial_merge_size": MERGE}
+    tokens: dict[str, Any] = {
         "image_token_id": ids[IMAGE],
         "video_token_id": ids[VIDEO],
         "vision_start_token_id": ids[VISION_START],

@@ -15,7 +15,10 @@ SIDE = 32
 class Embedder(Protocol):
     """Turns pictures into vectors whose cosine says how alike they look."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Vectors of embedders with different names are never mixed."""
+        ...
 
     def embed(self, paths: Sequence[Path]) -> np.ndarray:
         """float32 `[pictures, size]`; rows need not have length 1."""

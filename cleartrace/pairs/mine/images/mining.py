@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cleartrace.pairs.files import write_pairs
 from cleartrace.pairs.mine.images.edits import write_funnel
 from cleartrace.pairs.mine.images.embed import Embedder, principal_components
@@ -56,7 +58,7 @@ def mine_pairs(
     }
     vectors = embed_all(images, embedder, Path(f"{out}.vectors"), embedded)
     # Nothing is like an empty picture: it has no direction.
-    shown = vectors.any(axis=1)
+    shown = np.count_nonzero(vectors, axis=1) > 0
     images, vectors = [image for image, some in zip(images, shown, strict=True) if some], vectors[shown]
     if components:
         vectors = principal_components(vectors, components)

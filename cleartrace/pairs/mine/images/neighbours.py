@@ -39,7 +39,9 @@ def nearest(
             found = rows @ vectors[left : left + block].T
             if left == start:
                 np.fill_diagonal(found, -np.inf)
-            best, ids = _merged(best, ids, found, left, k)
+            # Later blocks seldom have a nearer row: a maximum is much cheaper than a partition.
+            nearer = found.max(axis=1) > best[:, -1]
+            best[nearer], ids[nearer] = _merged(best[nearer], ids[nearer], found[nearer], left, k)
         indices[start : start + len(rows)], cosines[start : start + len(rows)] = ids, best
         if progress:
             progress(start + len(rows))

@@ -35,7 +35,8 @@ class BashBlock:
         if not text:
             return ()
         found = read_action(text, in_thought=in_thought)
-        written = text[found.start :]
+        # A turn cut inside a character has bytes that no record can hold.
+        written = text[found.start :].encode("utf-8", "replace").decode()
         if isinstance(found, Action):
             # Under the name that other tools have for a program: records and comparisons read it there.
             return (WrittenCall(found.start, written, TOOL, {"code": found.command}),)

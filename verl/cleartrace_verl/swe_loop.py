@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,10 +29,22 @@ from cleartrace.tools.shell.runtimes import make_runtime
 from cleartrace.trajectory.segment import SegmentKind, context_segment
 from cleartrace_verl.agent_loop import SaarAgentLoop
 from cleartrace_verl.conversation import Conversation, Sampled, ToolMessages
+from cleartrace_verl.rollout_scope import current_rollout
 from cleartrace_verl.swe_format import ShellConversation, require_observations, shell_parser, turn_ends
 from cleartrace_verl.trajectory_log import RolloutLog
 
 _SHOWN_PATCH = 4000
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The sandbox of a rollout, and the commit its model started from."""
+
+    sandbox: Sandbox
+    base: str
+
+    async def close(self) -> None:
+        await self.sandbox.close()
 
 
 class MiniSweAgentLoop(SaarAgentLoop):
@@ -88,33 +100,49 @@ class MiniSweAgentLoop(SaarAgentLoop):
     async def _work_in(
         self, runtime: Runtime, state: machine.SaarState, talk: Conversation, log: RolloutLog
     ) -> machine.SaarState:
-        with self.meter.time("tool"):
-            self.sandbox: Sandbox = await runtime.open(self.whole.task)
+        """The model writes its first turn while its sandbox is made. Raises SandboxLost."""
+        ready = current_rollout().resource("shell", lambda: self._workplace(runtime), Workplace.close)
+        opening = asyncio.ensure_future(ready)
+        first = await self._sample(talk, talk.ids, 1, 0)
         try:
-            base = await workspace.prepare(self.sandbox, self.whole.hidden, self.shell.start_timeout_s)
-            state = await self._turns(state, talk, log)
-            if self.submitted is not None and not state.counters.infra_failed:
-                # A bare marker hands in the files as they are.
-                self.patch = self.submitted
-                if not self.patch.strip():
-                    self.patch = await workspace.working_diff(self.sandbox, base)
-            return state
-        finally:
-            await self.sandbox.close()
+            with self.meter.time("tool"):
+                self.place = await opening
+        except SandboxLost:
+            if first is not None:  # veRL needs a token in every response
+                talk.append_turn(first.turn, first.message())
+            raise
+        state = await self._turns(state, talk, log, first)
+        if self.submitted is not None and not state.counters.infra_failed:
+            # A bare marker hands in the files as they are.
+            self.patch = self.submitted
+            if not self.patch.strip():
+                self.patch = await workspace.working_diff(self.place.sandbox, self.place.base)
+        await self.place.close()
+        return state
 
-    async def _turns(self, state: machine.SaarState, talk: Conversation, log: RolloutLog) -> machine.SaarState:
+    async def _workplace(self, runtime: Runtime) -> Workplace:
+        sandbox = await runtime.open(self.whole.task)
+        try:
+            return Workplace(sandbox, await workspace.prepare(sandbox, self.whole.hidden, self.shell.start_timeout_s))
+        except BaseException:
+            await sandbox.close()
+            raise
+
+    async def _turns(
+        self, state: machine.SaarState, talk: Conversation, log: RolloutLog, sampled: Sampled | None
+    ) -> machine.SaarState:
+        """Turn by turn from the first one, until a submission, a limit, or an infrastructure failure."""
         limit = self.max_assistant_turns or self.max_user_turns
-        positions = range(1, limit + 1) if limit else itertools.count(1)
-        for position in positions:
-            sampled = await self._sample(talk, talk.ids, position, 0)
+        for position in itertools.count(1):
             if sampled is None:
                 break
             if not sampled.turn.has_call:
                 talk.append_turn(sampled.turn, sampled.message())
                 break
             state, go_on, _ = await self._work(state, talk, sampled, log)
-            if not go_on or self.submitted is not None:
+            if not go_on or self.submitted is not None or position == limit:
                 break
+            sampled = await self._sample(talk, talk.ids, position + 1, 0)
         return state
 
     async def _execute(self, sampled: Sampled, log: RolloutLog) -> tuple[ToolResult, ...]:
@@ -129,7 +157,7 @@ class MiniSweAgentLoop(SaarAgentLoop):
     async def _run_command(self, command: str) -> ToolResult:
         timeout_s = self.shell.command_timeout_s
         try:
-            done = await self.sandbox.run(command, timeout_s)
+            done = await self.place.sandbox.run(command, timeout_s)
         except SandboxLost as error:
             self.graded = Evaluation(Verdict.INFRA_ERROR, detail=str(error))
             return infra_error(f"{type(error).__name__}: {error}")

@@ -84,9 +84,20 @@ def read_action(text: str, *, in_thought: bool = False) -> Action | FormatProble
     command = blocks[0]["command"]
     if not command.strip():
         return FormatProblem("Your command block is empty.", start)
-    if "\0" in command or len(command.encode("utf-8", "surrogateescape")) > MAX_COMMAND_BYTES:
-        return FormatProblem(f"Your command has more than {MAX_COMMAND_BYTES} bytes, or a zero byte in it.", start)
+    if problem := _unusable(command):
+        return FormatProblem(problem, start)
     return Action(command, start)
+
+
+def _unusable(command: str) -> str:
+    """Why a command cannot be passed to a shell, '' when it can."""
+    try:
+        size = len(command.encode())
+    except UnicodeEncodeError:
+        return "Your command holds bytes that are not UTF-8 text."
+    if "\0" in command:
+        return "Your command holds a zero byte."
+    return f"Your command has more than {MAX_COMMAND_BYTES} bytes." if size > MAX_COMMAND_BYTES else ""
 
 
 def _behind_thought(text: str, in_thought: bool) -> int | None:

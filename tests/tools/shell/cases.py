@@ -1,7 +1,4 @@
-"""A real task in small: a copy of an installed pure-Python package with one operator changed, and hidden tests.
-
-The change is executed: `check_task` runs the tests on it. The package is `iniconfig`, which pytest brings along.
-"""
+"""Two tasks that are really run: a package of one file, and a mutated copy of an installed pure-Python package."""
 
 from __future__ import annotations
 
@@ -83,20 +80,46 @@ def small_task(folder: Path) -> WholeTask:
     return WholeTask(task, HIDDEN, "local")
 
 
-def package_task(folder: Path, package: str, right: str, wrong: str, file: str, test: str) -> WholeTask:
-    """A task on a copy of an installed package in which `right` is `wrong`."""
-    spec = find_spec(package)
+MUTANT_FILE = "mdurl/_encode.py"
+MUTANT_RIGHT, MUTANT_WRONG = "if code < 128:", "if code <= 128:"
+MUTANT_FIX = f"sed -i 's/{MUTANT_WRONG}/{MUTANT_RIGHT}/' {MUTANT_FILE}"
+
+
+def mutation_task(folder: Path) -> WholeTask:
+    """A copy of the installed package mdurl in which one comparison is wrong."""
+    spec = find_spec("mdurl")
     assert spec is not None and spec.origin is not None
-    target = folder / package
-    shutil.copytree(Path(spec.origin).parent, target, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (target / file).read_text()
-    assert text.count(right) == 1
-    (target / file).write_text(text.replace(right, wrong))
+    shutil.copytree(Path(spec.origin).parent, folder / "mdurl", ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / MUTANT_FILE).read_text()
+    assert text.count(MUTANT_RIGHT) == 1
+    (folder / MUTANT_FILE).write_text(text.replace(MUTANT_RIGHT, MUTANT_WRONG))
     task = ShellTask(
-        instance_id=f"local__{package}.00000000.func_op__x",
-        repo=package,
-        problem_statement="Something is wrong.",
+        instance_id="pypi__mdurl.00000000.func_pm_op_change__00000000",
+        repo="mdurl",
+        problem_statement="mdurl.encode('\\x80') raises an IndexError, and should give '%C2%80'.",
         repository=str(folder),
     )
-    hidden = HiddenPart(test_files={"test_hidden.py": test}, fail_to_pass=("test_hidden.py::test_it",))
-    return WholeTask(task, hidden, "local")
+    test = f"""# {SECRET}
+import mdurl
+
+
+def test_first_byte_above_ascii():
+    assert mdurl.encode("\\x80") == "%C2%80"
+
+
+def test_blank():
+    assert mdurl.encode("a b") == "a%20b"
+"""
+    ids = [f"{HIDDEN_FILE}::{name}" for name in ("test_first_byte_above_ascii", "test_blank")]
+    hidden = HiddenPart(test_files={HIDDEN_FILE: test}, fail_to_pass=(ids[0],), pass_to_pass=(ids[1],))
+    return WholeTask(task, hidden, "mutation")
+
+
+def new_file_diff(name: str, text: str) -> str:
+    """A diff that adds a file."""
+    lines = text.splitlines()
+    body = "".join(f"+{line}\n" for line in lines)
+    return (
+        f"diff --git a/{name} b/{name}\nnew file mode 100644\n--- /dev/null\n+++ b/{name}\n"
+        f"@@ -0,0 +1,{len(lines)} @@\n{body}"
+    )

@@ -49,6 +49,7 @@ def test_one_block_is_the_command(text, command):
         ("<think>\n```bash\nls\n```", "inside its thought"),
         ("```bash\n" + "x" * (MAX_COMMAND_BYTES + 1) + "\n```", "bytes"),
         ("```bash\nls\0\n```", "zero byte"),
+        ("```bash\nls \udcff\n```", "not UTF-8"),
     ],
 )
 def test_any_other_turn_is_told_what_is_wrong(text, says):

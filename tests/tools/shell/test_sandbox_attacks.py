@@ -13,17 +13,16 @@ import pytest
 
 from cleartrace.tools.result import ToolStatus
 from cleartrace.tools.shell import workspace
-from cleartrace.tools.shell.config import ShellConfig
 from cleartrace.tools.shell.local import LocalRuntime, LocalSandbox, _host
 from cleartrace.tools.shell.runtime import CommandResult, SandboxLost
 from tests.tools.shell.cases import CONFIG, HIDDEN, SECRET, small_task
 
 
-def in_sandbox(tmp_path: Path, use: Callable[[LocalSandbox], Awaitable[object]], config: ShellConfig = CONFIG) -> object:
+def in_sandbox(tmp_path: Path, use: Callable[[LocalSandbox], Awaitable[object]]) -> object:
     """Run `use` on a prepared sandbox of the small task."""
 
     async def go() -> object:
-        sandbox = await LocalRuntime(config).open(small_task(tmp_path / "repository").task)
+        sandbox = await LocalRuntime(CONFIG).open(small_task(tmp_path / "repository").task)
         try:
             await workspace.prepare(sandbox, HIDDEN)
             return await use(sandbox)
@@ -33,11 +32,11 @@ def in_sandbox(tmp_path: Path, use: Callable[[LocalSandbox], Awaitable[object]],
     return asyncio.run(go())
 
 
-def run(tmp_path: Path, *commands: str, timeout_s: float = 20, config: ShellConfig = CONFIG) -> list[CommandResult]:
+def run(tmp_path: Path, *commands: str, timeout_s: float = 20) -> list[CommandResult]:
     async def use(sandbox: LocalSandbox) -> list[CommandResult]:
         return [await sandbox.run(command, timeout_s) for command in commands]
 
-    done = in_sandbox(tmp_path, use, config)
+    done = in_sandbox(tmp_path, use)
     assert isinstance(done, list)
     return done
 

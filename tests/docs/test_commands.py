@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import typer.main
 import yaml
+from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
 from cleartrace.cli import app
+from cleartrace.losses.context_options import ContextConfig
 from cleartrace.purify.config import SaarConfig
 from cleartrace_verl.compose import PUBLISHED_KEYS, compose
 from cleartrace_verl.known_keys import leaves
@@ -187,6 +189,7 @@ def test_every_key_of_the_file_is_documented_once():
     written = yaml_leaves({k: v for k, v in yaml.safe_load(text).items() if k != "defaults"})
     prefix = "actor_rollout_ref.rollout."
     elsewhere = {f"{prefix}multi_turn.{name}" for name in PUBLISHED_KEYS} | {f"{prefix}custom.saar"}
+    elsewhere |= {f"actor_rollout_ref.context_rl.{name}" for name in ContextConfig.model_fields}
     documented = first_cells("The cleartrace block") + first_cells("What else")
     assert sorted(documented) == sorted(set(written) - elsewhere)
 
@@ -195,6 +198,12 @@ def test_saar_options_are_documented():
     cells = [cell for cell in first_cells("Rollback") if cell not in PUBLISHED_KEYS and cell != "custom.saar"]
     documented = set(cells) | {"similarity_threshold"}
     assert documented == set(SaarConfig.model_fields)
+
+
+def test_context_options_are_documented_and_the_file_has_their_defaults():
+    assert first_cells("ContextRL") == list(ContextConfig.model_fields)
+    written: dict = OmegaConf.to_container(compose([]).actor_rollout_ref.context_rl)  # pyright: ignore[reportAssignmentType]
+    assert ContextConfig(**written) == ContextConfig() and list(written) == list(ContextConfig.model_fields)
 
 
 def test_published_names_are_documented_with_their_option():

@@ -6,16 +6,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.verl.context.support import actor_of, config_for, open_group, policy_rows, update
+from verl.utils import tensordict_utils as tu
 
 from cleartrace.losses.context_options import ContextConfig, LogitsPath, OrderPolicy
 from cleartrace.pairs.files import read_pairs
+from cleartrace.pairs.order import rows_of
 from cleartrace.pairs.record import Order
 from cleartrace_verl.context.checks import context_config
 from cleartrace_verl.context.passes import ContextPass
 from cleartrace_verl.context.setup import build_pass
 from cleartrace_verl.context.worker import ContextActorRolloutRefWorker, Score
+from cleartrace_verl.one_process import actor_of, open_group, update
 from cleartrace_verl.workers import CpuActorRolloutRefWorker
+from tests.verl.context.support import config_for, policy_rows
 
 PATHS = (LogitsPath.LM_HEAD, LogitsPath.PROCESSOR, LogitsPath.PAIR)
 
@@ -53,8 +56,6 @@ def gradient(actor, *runs) -> torch.Tensor:
 def policy_pass(actor, rows):
     def run():
         data = rows.clone()
-        from verl.utils import tensordict_utils as tu
-
         tu.assign_non_tensor(
             data, temperature=1.0, global_batch_size=len(rows), use_remove_padding=True, use_dynamic_bsz=True,
             max_token_len_per_gpu=4096, use_fused_kernels=False, calculate_entropy=False,
@@ -94,8 +95,6 @@ def test_every_path_gives_the_margins_of_the_model(actor, config):
 
 
 def _drawn(one: ContextPass):
-    from cleartrace.pairs.order import rows_of
-
     source = one._source
     rows = list(rows_of(source._config.order, source._train, source._stream.batch(0), source._config.seed))
     return [pair for pair, _ in rows], [order for _, order in rows]
@@ -165,7 +164,7 @@ def test_the_norm_that_is_clipped_is_that_of_the_sum(config):
     one, rows = a_pass(actor, config), policy_rows(4)
     expected = gradient(actor, policy_pass(actor, rows), lambda: one.run(0)).norm().item()
     alone = gradient(actor, policy_pass(actor, rows)).norm().item()
-    found = update(actor, rows, context_step=0, context_score=Score.NEVER.value)["grad_norm"]
+    found = update(actor, rows, 4, context_step=0, context_score=Score.NEVER.value)["grad_norm"]
     assert found == pytest.approx([expected], rel=1e-4) and abs(expected - alone) > 1e-3
 
 
@@ -178,7 +177,7 @@ def test_weight_zero_is_bit_identical_to_the_plain_worker(tmp_path):
         (ContextActorRolloutRefWorker, {"context_step": 0, "context_score": Score.BOTH.value}),
     ):
         actor = actor_of(config, worker)
-        update(actor, policy_rows(8), **extra)
+        update(actor, policy_rows(8), 4, **extra)
         weights.append([p.full_tensor().clone() for p in actor.engine.module.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
@@ -245,11 +244,11 @@ def test_held_out_pairs_are_scored_as_the_model_answers_them(actor, config):
 
 def test_an_update_reports_what_the_pairs_did(actor):
     """T4 to T7: plain floats, names without "max" or "min", and the next update goes on in the stream."""
-    first = update(actor, policy_rows(8), context_step=0, context_score=Score.BOTH.value)
+    first = update(actor, policy_rows(8), 4, context_step=0, context_score=Score.BOTH.value)
     assert len(first["ca/loss"]) == 2 and all(isinstance(value, float) for value in first["ca/loss"])
     assert first["ca/start/val_pairs"] == first["ca/val_pairs"] == 8
     assert not any("max" in key or "min" in key for key in first if key.startswith("ca/"))
-    later = update(actor, policy_rows(8), context_step=20, context_score=Score.NEVER.value)
+    later = update(actor, policy_rows(8), 4, context_step=20, context_score=Score.NEVER.value)
     assert later["ca/epoch"] == [5, 5] and "ca/val_acc" not in later
 
 
@@ -257,5 +256,5 @@ def test_learning_raises_the_margin(tmp_path):
     open_group()
     actor = actor_of(config_for(tmp_path, coef=1.0, batch_size=16), ContextActorRolloutRefWorker)
     rows = policy_rows(4, advantage=0.0)
-    metrics = [update(actor, rows, context_step=k, context_score="never")["ca/loss"][0] for k in range(8)]
+    metrics = [update(actor, rows, 4, context_step=k, context_score="never")["ca/loss"][0] for k in range(8)]
     assert metrics[-1] < metrics[0] - 0.02

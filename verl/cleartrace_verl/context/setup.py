@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cleartrace.losses.context_options import ContextConfig, LogitsPath
-from cleartrace.pairs.budget import fitting
+from cleartrace.pairs.budget import Overlong, within
 from cleartrace.pairs.encode import PairEncoder
 from cleartrace.pairs.files import read_pairs
-from cleartrace.pairs.record import Pair, PairKind
+from cleartrace.pairs.record import Order, Pair, PairKind
 from cleartrace.pairs.split import require_disjoint
 from cleartrace_verl.context.checks import KEY, ContextRefused, choose_path
 from cleartrace_verl.context.passes import ContextPass
@@ -43,16 +43,21 @@ def build_pass(config: ContextConfig, worker: Any) -> ContextPass:
     require_disjoint(train, held_out)
     _refuse_text_only(model.hf_config.model_type, [*train, *held_out])
     limit = _longest_row(config, settings)
-    kept, dropped = fitting(train, encoder, limit, config.overlong)
-    held_out_kept, _ = fitting(held_out, encoder, limit, config.overlong)
+    overlong = Overlong(config.overlong)
+
+    def length(pair: Pair, order: Order) -> int:
+        return len(encoder.encode(pair, order).input_ids)
+
+    fitting = within(train, limit, length, overlong)
+    held_out_fitting = within(held_out, limit, length, overlong).kept if held_out else ()
     source = PairSource(
         config,
         encoder,
         settings,
         positions_of(model.processor),
-        train=kept,
-        held_out=held_out_kept,
-        dropped=len(dropped),
+        train=fitting.kept,
+        held_out=held_out_fitting,
+        dropped=fitting.n_dropped,
         rank=engine.get_data_parallel_rank(),
         ranks=engine.get_data_parallel_size(),
     )

@@ -340,7 +340,7 @@ class Engine:
     def _take(self, sampled: list[Sequence], logits: torch.Tensor) -> None:
         settings = [s.sampling for s in sampled]
         draws = [s.draw if s.sampling.temperature > 0 else 0.0 for s in sampled]
-        tokens, log_probs = sample(logits, settings, draws)
+        tokens, log_probs = sample(logits, settings, draws, self.model.never)
         if not bool(torch.isfinite(log_probs).all()):
             bad = [s.request_id for s, ok in zip(sampled, torch.isfinite(log_probs).tolist(), strict=True) if not ok]
             raise EngineError(

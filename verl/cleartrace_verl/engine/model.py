@@ -40,6 +40,9 @@ class Batch:
 class LeanModel:
     """RMSNorm, rotary, grouped-query attention and SwiGLU, without the module machinery of `transformers`."""
 
+    never: tuple[int, ...] = ()
+    """Tokens that are not sampled."""
+
     def __init__(self, arch: Architecture, weights: Weights, cos: torch.Tensor, sin: torch.Tensor) -> None:
         """`cos`, `sin`: [context, head_dim], already scaled; the first half of `sin` carries the minus sign."""
         self.arch, self.weights, self.cos, self.sin = arch, weights, cos, sin

@@ -24,27 +24,31 @@ def token_log_probs(logits: torch.Tensor, temperatures: torch.Tensor) -> torch.T
 
 
 def sample(
-    logits: torch.Tensor, settings: Sequence[Sampling], draws: Sequence[float]
+    logits: torch.Tensor, settings: Sequence[Sampling], draws: Sequence[float], never: Sequence[int] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw one token per row by inverting the cumulative distribution at `draws`.
 
     `logits`: float32 [n, vocab]; one uniform in [0, 1) per row, so that a row's token depends on its own logits
-    and draw alone. Returns token ids int64 [n] and their log-probs float32 [n] (before top-p and top-k).
+    and draw alone. Tokens of `never` are not drawn. Returns token ids int64 [n] and their log-probs float32 [n] (before
+    top-p, top-k and `never`).
     """
     device = logits.device
     temperatures = torch.tensor([s.temperature for s in settings], dtype=torch.float32, device=device)
     log_probs = token_log_probs(logits, temperatures)
     greedy = [s.temperature == 0 for s in settings]
+    allowed = logits
+    if never:
+        allowed = logits.index_fill(-1, torch.tensor(never, device=device), float("-inf"))
     if all(greedy):
-        tokens = logits.argmax(-1)
+        tokens = allowed.argmax(-1)
     else:
-        probs = log_probs.exp()
+        probs = token_log_probs(allowed, temperatures).exp() if never else log_probs.exp()
         for row, setting in enumerate(settings):
             if (setting.top_k > 0 or setting.top_p < 1) and not greedy[row]:
                 probs[row] = restrict(probs[row], setting.top_p, setting.top_k)
         tokens = _invert(probs, torch.tensor(draws, dtype=torch.float32, device=device))
         if any(greedy):
-            tokens = torch.where(torch.tensor(greedy, device=device), logits.argmax(-1), tokens)
+            tokens = torch.where(torch.tensor(greedy, device=device), allowed.argmax(-1), tokens)
     return tokens, log_probs.gather(-1, tokens[:, None])[:, 0]
 
 

@@ -31,7 +31,7 @@ class VisionModel:
         config = model.config
         self._image_token: int = config.image_token_id
         # A sampled placeholder has no image behind it: positions and embeddings of the whole row would be wrong.
-        self._never = torch.tensor([config.image_token_id, config.video_token_id], device=model.device)
+        self.never: tuple[int, ...] = (config.image_token_id, config.video_token_id)
 
     @property
     def weights(self) -> VisionModel:
@@ -80,7 +80,7 @@ class VisionModel:
     def prefill(self, ids: Tokens[int], inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, Continuation]:
         """(float32 logits `[vocab]` behind the prompt, where to go on)."""
         logits, state = self._prompt(ids, inputs, last_only=True)
-        return self._sampleable(logits[-1]), state
+        return logits[-1], state
 
     def decode(self, token: int, state: Continuation) -> torch.Tensor:
         """Float32 logits `[vocab]` behind one more token; `state` moves on."""
@@ -93,7 +93,7 @@ class VisionModel:
             use_cache=True,
         )
         state.position += 1
-        return self._sampleable(output.logits[0, -1].float())
+        return output.logits[0, -1].float()
 
     def logits(self, ids: Tokens[int]) -> torch.Tensor:
         """Float32 logits `[tokens, vocab]` of a text."""
@@ -119,6 +119,3 @@ class VisionModel:
             **inputs,
         )
         return output.logits[0].float(), Continuation(cache, int(positions.max()) + 1)
-
-    def _sampleable(self, logits: torch.Tensor) -> torch.Tensor:
-        return logits.index_fill(-1, self._never, float("-inf"))

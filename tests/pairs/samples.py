@@ -35,7 +35,7 @@ def smollm2() -> Any:
     from transformers import AutoTokenizer
 
     if not SMOLLM2_GGUF.exists():
-        pytest.skip("tests/verl/test_templates_real.py fetches SmolLM2's tokenizer")
+        pytest.skip("SmolLM2's files are not here; `pytest -m slow tests/verl/test_context_letters.py` fetches them")
     return AutoTokenizer.from_pretrained(SMOLLM2_GGUF.parent, gguf_file=SMOLLM2_GGUF.name)
 
 

@@ -68,6 +68,19 @@ def test_w6_families_open_thoughts_with_tags_of_their_own(opener, closer):
     assert answer_prefix_text("auto", f"assistant\n{opener}\n") == f"\n{closer}\n\n"
 
 
+@pytest.mark.parametrize(
+    ("setting", "prefix"),
+    [
+        ("auto", "<|channel|>final<|message|>"),
+        ("It is ", "<|channel|>final<|message|>It is "),
+        ("<|channel|>final<|message|>So ", "<|channel|>final<|message|>So "),
+        ("none", ""),
+    ],
+)
+def test_w6_an_answer_that_needs_a_channel_gets_it(setting, prefix):
+    assert answer_prefix_text(setting, "<|end|><|start|>assistant") == prefix
+
+
 def test_template_options_reach_the_template():
     tokenizer = byte_level(
         CHATML.replace(

@@ -9,18 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
+from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
 from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from cleartrace.data.rows import write_task_files
 from cleartrace.data.tasks import Split
 from cleartrace.pairs.encode import PairEncoder
-from cleartrace.pairs.export import ExportError, asked, export_rl, export_sft
+from cleartrace.pairs.export import AGENT, ExportError, asked, export_rl, export_sft
 from cleartrace.pairs.order import OrderPolicy, random_order
 from cleartrace.pairs.prompt import render
 from cleartrace.pairs.record import ImageRef, Order, Pair, PairKind
 from cleartrace.rewards.score import compute_score
 from recipe.contextrl.tiny.build import Family, tiny_processor, tiny_tokenizer
+from tests.verl.templates.families import FAMILIES, standin
 
 POLICY = Path(__file__).resolve().parents[2] / "dataset/quickstart/policy"
 BOTH, RANDOM = OrderPolicy.BOTH, OrderPolicy.RANDOM
@@ -68,6 +70,28 @@ def test_da_sft_trains_the_letter_behind_the_prompt_of_the_contrastive_run(token
         assert ids[:n] == row.input_ids and ids[n : n + 1] == list(letter)
         assert sum(mask[:n]) == 0 and mask[n : n + 2] == [1, 1]
         assert tokenizer.decode(ids[n + 1 :]).startswith("<|im_end|>")
+
+
+@pytest.mark.parametrize("name", ["Qwen3, not thinking", "Qwen3.6"])
+def test_da_sft_trains_the_letter_behind_the_thought_that_the_run_closes(name, tmp_path):
+    """The published setting for Qwen3-8B, and a template that opens a thought by itself (W6)."""
+    family, tokenizer = FAMILIES[name], standin(name)
+    path = tmp_path / "sft.parquet"
+    export_sft([pair()], path, policy=BOTH)
+    config = {"pad_mode": "no_padding", "max_length": 4096, "ignore_input_ids_mismatch": True}
+    config["apply_chat_template_kwargs"] = dict(family.options)
+    data = MultiTurnSFTDataset(parquet_files=str(path), tokenizer=tokenizer, config=OmegaConf.create(config))
+    encoder = PairEncoder(tokenizer, chat_template_kwargs=family.options)
+    for i, (p, order) in enumerate(asked([pair()], BOTH, 0)):
+        row, ids = encoder.encode(p, order), data[i]["input_ids"].tolist()
+        n = len(row.input_ids)
+        assert ids[:n] == row.input_ids and ids[n] in (row.first_ids + row.second_ids)
+        assert data[i]["loss_mask"].tolist()[n] == 1
+        assert tokenizer.decode(row.input_ids).endswith("<think>\n\n</think>\n\n")
+
+
+def test_the_agent_of_da_rl_is_one_of_verls():
+    assert AGENT in _agent_loop_registry
 
 
 def test_da_rl_asks_the_prompt_of_the_contrastive_run_beside_tasks(tokenizer, tmp_path):

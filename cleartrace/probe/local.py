@@ -21,7 +21,9 @@ WINDOW = 128
 class LocalModel:
     """Answers asks with a model in this process."""
 
-    def __init__(self, scorer: LogitScorer, mode: Mode, *, answer_tokens: int, max_tokens: int | None = None) -> None:
+    def __init__(
+        self, scorer: LogitScorer, mode: Mode, *, answer_tokens: int = 16, max_tokens: int | None = None
+    ) -> None:
         self.scorer = scorer
         self.mode = mode
         self.answer_tokens = answer_tokens

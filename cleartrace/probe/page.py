@@ -35,6 +35,7 @@ def write_summary(summary: Summary, manifest: Manifest, settings: ProbeSettings)
         scripts=(),
         about=about,
         summary=summary,
+        scores=(summary.overall, *summary.kinds, *summary.sources),
         manifest=manifest,
         picture=Markup(render_marks(rows, title)),
     )

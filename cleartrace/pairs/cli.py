@@ -10,14 +10,18 @@ from typing import Annotated
 
 import typer
 
+from cleartrace.pairs.audit.command import audit
 from cleartrace.pairs.budget import Overlong
 from cleartrace.pairs.make.cli import app as make_app
 from cleartrace.pairs.mine.images import command as image_commands
+from cleartrace.pairs.mine.trajectories.command import mine
 from cleartrace.pairs.order import OrderPolicy
 from cleartrace.pairs.record import Order
 
 app = typer.Typer(no_args_is_help=True, help="Make, mine, check, split and export contrastive pairs.")
 app.add_typer(make_app, name="make")
+app.command("mine")(mine)
+app.command("audit")(audit)
 app.command("mine-images")(image_commands.mine_images)
 app.command("edit-images")(image_commands.edit_images)
 

@@ -11,9 +11,13 @@ import typer
 
 from cleartrace.needle.haystack import Filler
 from cleartrace.needle.tasks import NeedleKind
+from cleartrace.pairs.make.mutation.command import mutation
 from cleartrace.pairs.make.rule_families import RuleFamily
+from cleartrace.pairs.make.scenes.command import scenes
 
 app = typer.Typer(no_args_is_help=True, help="Generate pairs: test beds that need no network and no model.")
+app.command("mutation")(mutation)
+app.command("scenes")(scenes)
 EXIT_SETTINGS = 2
 
 Out = Annotated[Path, typer.Argument(help="File of pairs to write: .jsonl or .parquet.")]

@@ -246,6 +246,9 @@ def test_the_instance_patch_is_turned_round_when_the_run_shows_so():
 def test_a_function_is_found_by_tree_by_view_and_by_header():
     (patch,) = parse_patch(runs.diff(runs.buggy("area3"), runs.GOOD))
     assert scope_of(patch, source=runs.buggy("area3")) == "Box.area"
+    assert scope_of(patch, source=runs.GOOD) == "Box.area", "a SWE-smith checkout is the side without the bug"
+    far = "--- a/f.py\n+++ b/f.py\n@@ -3 +3 @@ class Other:\n-        c = 2\n+        c = 3\n"
+    assert scope_of(parse_patch(far)[0], source="class Box:\n    def area(self):\n        c = 2\n") == "Box.area"
     assert scope_of(patch, shown=runs.buggy("area3")) == "Box.area"
     assert scope_of(patch) == "Box.area", "the hunk holds both definitions"
     far = "--- a/f.py\n+++ b/f.py\n@@ -30,2 +30,2 @@ def far(a):\n     b = 1\n-    c = 2\n+    c = 3\n"

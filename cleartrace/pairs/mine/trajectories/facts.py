@@ -15,7 +15,7 @@ from cleartrace.pairs.mine.trajectories.submission import Submission, find_submi
 from cleartrace.pairs.mine.trajectories.tasks import Task
 
 Sources = Callable[[InstanceId, str], str | None]
-"""(instance, path) to the file before the change, or None where there is no checkout."""
+"""(instance, path) to the file in a checkout of the commit, or None where there is none."""
 
 
 class Left(str, Enum):

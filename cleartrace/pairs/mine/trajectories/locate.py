@@ -65,9 +65,21 @@ def _scope_from_section(section: str) -> str:
     return found["name"] if found else ""
 
 
-def _hunk_scopes(hunk: Hunk, tree: ast.AST | None, shown: list[str]) -> set[str]:
-    if tree is not None:
-        return {scope_in_tree(tree, hunk.old_start + at) for at in hunk.changed_at}
+def _lines_in_source(hunk: Hunk, source: list[str]) -> list[int]:
+    """Lines of `source` (from 1) where the changes of a hunk are; empty where the hunk fits it on neither side.
+
+    A checkout of a SWE-smith repository has no bug in it, so it is what the file looks like AFTER the fix.
+    """
+    for start, signs in ((hunk.old_start, " -"), (hunk.new_start, " +")):
+        side = list(hunk.side(signs))
+        if source[start - 1 : start - 1 + len(side)] == side:
+            return [start + min(at, max(len(side) - 1, 0)) for at in hunk.changed_at]
+    return []
+
+
+def _hunk_scopes(hunk: Hunk, tree: ast.AST | None, source: list[str], shown: list[str]) -> set[str]:
+    if tree is not None and (lines := _lines_in_source(hunk, source)):
+        return {scope_in_tree(tree, line) for line in lines}
     before = list(hunk.side(" -"))
     start = _find_block(shown, before)
     scopes: set[str] = set()
@@ -82,7 +94,7 @@ def scope_of(patch: FilePatch, source: str | None = None, shown: str = "") -> st
     """The one function or class that all hunks are in, or an empty string.
 
     Args:
-        source: the file before the change, where it is at hand; then its syntax tree decides.
+        source: the file on either side of the change, where it is at hand; then its syntax tree decides.
         shown: what the run printed; a view of the hunk's surroundings is read by its indentation. The header of the
             hunk is the last resort, and in git's default setting it names the enclosing class of a method.
     """
@@ -92,8 +104,9 @@ def scope_of(patch: FilePatch, source: str | None = None, shown: str = "") -> st
             tree = ast.parse(source)
         except (SyntaxError, ValueError):
             tree = None
+    whole = (source or "").split("\n")
     lines = [_NUMBER.sub("", line).rstrip() for line in shown.split("\n")]
-    scopes = {scope for hunk in patch.hunks for scope in _hunk_scopes(hunk, tree, lines)}
+    scopes = {scope for hunk in patch.hunks for scope in _hunk_scopes(hunk, tree, whole, lines)}
     return scopes.pop() if len(scopes) == 1 else ""
 
 

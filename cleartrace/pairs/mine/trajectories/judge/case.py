@@ -74,7 +74,8 @@ class Verdict:
 class Judge(Protocol):
     """`name` goes into the records of the pairs."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def __call__(self, case: Case) -> Verdict:
         """Raises: JudgeError."""

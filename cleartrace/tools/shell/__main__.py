@@ -23,10 +23,11 @@ def rows(
     out: Annotated[Path, typer.Argument(help="Parquet file to write.")],
     source: From = Source.SWE_GYM,
     split: Annotated[str, typer.Option(help="Said in each row.")] = "train",
+    skip: Annotated[bool, typer.Option(help="Leave out records that cannot be used, and say why.")] = False,
 ) -> None:
     """Turn published records into rows that veRL reads. The hidden tests stay out of the prompts."""
     try:
-        written = write_task_rows(read_tasks(records, source), out, split)
+        written = write_task_rows(read_tasks(records, source, _say_skipped if skip else None), out, split)
     except DataError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
@@ -40,12 +41,13 @@ def check(
     runtime: Annotated[RuntimeKind, typer.Option(help="Where the tests run.")] = RuntimeKind.CONTAINER,
     engine: Annotated[Engine, typer.Option(help="The container engine.")] = Engine.DOCKER,
     at_once: Annotated[int, typer.Option(min=1, max=60, help="Sandboxes at the same time.")] = 4,
+    skip: Annotated[bool, typer.Option(help="Leave out records that cannot be used, and say why.")] = False,
 ) -> None:
     """Run each task's hidden tests untouched and with the gold patch. Exit status 1 unless all are sound."""
     from cleartrace.tools.shell.check import check_tasks
 
     try:
-        tasks = list(read_tasks(records, source))
+        tasks = list(read_tasks(records, source, _say_skipped if skip else None))
     except DataError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
@@ -55,6 +57,10 @@ def check(
     sound = sum(finding.sound for finding in findings)
     typer.echo(f"{sound} of {len(findings)} tasks are sound.")
     raise typer.Exit(0 if sound == len(findings) else 1)
+
+
+def _say_skipped(reason: str) -> None:
+    typer.echo(f"left out: {reason}", err=True)
 
 
 if __name__ == "__main__":

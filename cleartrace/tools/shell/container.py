@@ -23,6 +23,7 @@ LABEL = "cleartrace-shell"
 LIFETIME_S = 6 * 3600
 _GRACE_S = 15.0
 _REMOVE_S = 60.0
+_END_S = 5.0
 _TIMED_OUT = frozenset({124, 137})
 _ENGINE_FAILED = 125
 """Exit status of `docker run` and `docker exec` for a failure of the engine itself."""
@@ -158,15 +159,29 @@ async def call(arguments: list[str], stdin: bytes, timeout_s: float) -> CommandR
     except asyncio.TimeoutError:
         stopped = "wall"
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await _end(process)
     code = None if stopped else process.returncode
     text = kept.decode("utf-8", "replace")
     return CommandResult(
         status_of(code, stopped), text, code, stopped=stopped, cut=bool(stopped), cost_s=time.monotonic() - started
     )
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill what still runs. asyncio tells its end only after its pipes were read to theirs."""
+    assert process.stdin is not None and process.stdout is not None
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.stdin.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_drained(process.stdout), _END_S)
+            await asyncio.wait_for(process.wait(), _END_S)
+
+
+async def _drained(pipe: asyncio.StreamReader) -> None:
+    while await pipe.read(1 << 16):
+        pass
 
 
 async def _talk(process: asyncio.subprocess.Process, stdin: bytes, kept: bytearray) -> str:

@@ -7,7 +7,7 @@ prompt.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from cleartrace.data.errors import DataError
 from cleartrace.data.files import read_rows, whole_file
 from cleartrace.data.rows import sample_id_of
+from cleartrace.tools.shell.mutation_rows import from_mutation
 from cleartrace.tools.shell.protocol import SYSTEM_PROMPT, TASK_PROMPT
 from cleartrace.tools.shell.task import HiddenPart, ShellTask
 
@@ -31,6 +32,8 @@ class Source(str, Enum):
     SWE_GYM = "swe_gym"
     SWE_BENCH = "swe_bench"
     SWE_SMITH = "swe_smith"
+    MUTATION = "mutation"
+    """Our own generated tasks, for the local runtime."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,24 @@ def _list(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in (json.loads(value) if isinstance(value, str) else value))
 
 
-def read_tasks(path: Path, source: Source) -> Iterator[WholeTask]:
-    """Tasks of a parquet, JSON or JSON lines file. Errors: `DataError` with the row."""
+def read_tasks(path: Path, source: Source, on_skip: Callable[[str], None] | None = None) -> Iterator[WholeTask]:
+    """Tasks of a parquet, JSON or JSON lines file.
+
+    Args:
+        on_skip: told why a row is left out; without it such a row is an error.
+
+    Errors: `DataError` with the row.
+    """
     for number, record in _records(path):
         try:
-            yield from_record(record, source)
-        except (ValueError, ValidationError) as error:
-            raise DataError(path, f"row {number}: {error}") from error
+            if source is Source.MUTATION:
+                yield WholeTask(*from_mutation(record, path.parent), source.value)
+            else:
+                yield from_record(record, source)
+        except ValueError as error:  # pydantic's too
+            if on_skip is None:
+                raise DataError(path, str(error), number) from error
+            on_skip(str(error))
 
 
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

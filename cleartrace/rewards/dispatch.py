@@ -17,6 +17,7 @@ class GraderKind(str, Enum):
     CHOICE = "choice"
     CODE = "code"
     SELECTION = "selection"
+    PHRASE = "phrase"
 
 
 _BY_NAME = (
@@ -24,6 +25,7 @@ _BY_NAME = (
     (GraderKind.CODE, ("code",)),
     (GraderKind.CHOICE, ("gpqa",)),
     (GraderKind.SCIENCE, ("science",)),
+    (GraderKind.PHRASE, ("short_answer",)),
 )
 
 

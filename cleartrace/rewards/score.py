@@ -17,6 +17,7 @@ from cleartrace.rewards.grade import Grade
 from cleartrace.rewards.judge import AsyncJudge, Judge, infra_errors, run_arguments
 from cleartrace.rewards.math import MathMode, grade_answer, grade_science
 from cleartrace.rewards.options import RewardOptions
+from cleartrace.rewards.phrase import grade_phrase, normalized
 from cleartrace.rewards.selection import LETTERS, grade_selection
 from cleartrace.rewards.shaping import ToolUse, shaping, uses_tools
 from cleartrace.rewards.verify import Verifier, VerifierUnavailable
@@ -67,6 +68,8 @@ class _Task:
         try:
             if self.kind is GraderKind.SELECTION:
                 return grade_selection(self.text, self.gold)
+            if self.kind is GraderKind.PHRASE:
+                return grade_phrase(self.text, self.gold)
             if self.kind is GraderKind.CHOICE and not strict:
                 return grade_choice(self.text, self.gold)
             grade = grade_science if self.kind is GraderKind.SCIENCE else grade_answer
@@ -186,6 +189,8 @@ def _key(kind: GraderKind, ground_truth: Any) -> tuple[GraderKind, str]:
         raise ValueError(f"the answer key {gold[:40]!r} is not an option letter A to J")
     if kind is GraderKind.SELECTION and (len(gold) != 1 or gold not in LETTERS):
         raise ValueError(f"the answer key {gold[:40]!r} is not one letter A to H")
+    if kind is GraderKind.PHRASE and not all(normalized(key) for key in gold.split("|")):
+        raise ValueError(f"the answer key {gold[:40]!r} has no word")
     return kind, gold
 
 

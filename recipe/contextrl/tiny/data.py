@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from cleartrace.data.files import write_rows
 from cleartrace.pairs.files import read_pairs, write_pairs
-from cleartrace.pairs.make.scenes import Domain
 from cleartrace.pairs.make.scenes.collection import SOURCE, make_collection, make_scene_pairs
+from cleartrace.pairs.make.scenes.domain import Domain
 from cleartrace.pairs.mine.images.question import ImageQuestion, read_questions
 
 HELD_OUT = 4

@@ -7,10 +7,11 @@ from dataclasses import fields
 import pytest
 
 from cleartrace.pairs.files import read_pairs
-from cleartrace.pairs.make.scenes import SCENES, Domain, Scene, collection, sample_scene
-from cleartrace.pairs.make.scenes.catalog import scene_rng
+from cleartrace.pairs.make.scenes import collection
+from cleartrace.pairs.make.scenes.catalog import SCENES, sample_scene, scene_rng
 from cleartrace.pairs.make.scenes.collection import TooFewScenes, different_scenes, make_scene_pairs
-from cleartrace.pairs.make.scenes.scene import SIDE, Box
+from cleartrace.pairs.make.scenes.domain import Domain
+from cleartrace.pairs.make.scenes.scene import SIDE, Box, Scene
 from cleartrace.pairs.make.scenes.shelves import Ask, Shelf
 from cleartrace.pairs.mine.images.compare import difference_box
 from cleartrace.pairs.record import PairKind

@@ -15,8 +15,7 @@ from verl.utils.tokenizer import hf_processor
 
 from cleartrace.pairs.encode import PairEncoder
 from cleartrace.pairs.files import read_pairs, write_pairs
-from cleartrace.pairs.make.scenes import sample_scene
-from cleartrace.pairs.make.scenes.catalog import scene_rng
+from cleartrace.pairs.make.scenes.catalog import sample_scene, scene_rng
 from cleartrace.pairs.record import ImageRef, Order, PairKind, both_directions
 from recipe.contextrl.tiny.build import Family, build
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from random import Random
 
 from cleartrace.pairs.make.scenes.charts import BarChart, LineChart, PieChart
+from cleartrace.pairs.make.scenes.domain import Domain
 from cleartrace.pairs.make.scenes.functions import JumpPlot, Parabola
 from cleartrace.pairs.make.scenes.geometry import Rectangle, Triangle
-from cleartrace.pairs.make.scenes.scene import Domain, Scene
+from cleartrace.pairs.make.scenes.scene import Scene
 from cleartrace.pairs.make.scenes.science import Circuit, FoodWeb, Thermometer
 from cleartrace.pairs.make.scenes.shelves import Shelf
 

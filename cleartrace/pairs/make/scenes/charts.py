@@ -8,7 +8,8 @@ from random import Random
 
 from PIL import ImageDraw
 
-from cleartrace.pairs.make.scenes.scene import PALETTE, Box, Domain, Look, Scene, another, replaced
+from cleartrace.pairs.make.scenes.domain import Domain
+from cleartrace.pairs.make.scenes.scene import PALETTE, Box, Look, Scene, another, replaced
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "fruit sold": ("apple", "pear", "plum", "fig", "kiwi", "lime"),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cleartrace.data.files import whole_file, write_json_lines
 from cleartrace.pairs.make.scenes.catalog import sample_scene, scene_rng
-from cleartrace.pairs.make.scenes.scene import Domain, Scene
+from cleartrace.pairs.make.scenes.domain import Domain
+from cleartrace.pairs.make.scenes.scene import Scene
 from cleartrace.pairs.mine.images.edits import edit_pairs, images_folder
 from cleartrace.pairs.mine.images.offline import MIN_SSIM, PixelVerifier, RerenderEditor
 from cleartrace.pairs.mine.images.question import ImageQuestion

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class SceneDomain(str, Enum):
-    """Names of `scene.Domain`, here so that `--help` needs no Pillow."""
-
-    CHART = "chart"
-    GEOMETRY = "geometry"
-    FUNCTION = "function"
-    SCIENCE = "science"
-    NATURAL = "natural"
+from cleartrace.pairs.make.scenes.domain import Domain
 
 
 def scenes(
@@ -25,17 +16,16 @@ def scenes(
         int, typer.Option("--scenes", min=1, help="Scenes to edit; each gives a pair in both directions.")
     ],
     seed: Annotated[int, typer.Option(help="Of the scenes and of their edits.")] = 0,
-    domain: Annotated[list[SceneDomain] | None, typer.Option(help="Kind of scene; repeat it for several.")] = None,
+    domain: Annotated[list[Domain] | None, typer.Option(help="Kind of scene; repeat it for several.")] = None,
     collection: Annotated[
         bool, typer.Option("--collection", help="Write questions for `mine-images` in the place of pairs.")
     ] = False,
 ) -> None:
     """Draw scenes in five domains, and draw each again with one parameter and its answer changed."""
-    from cleartrace.pairs.make.scenes import Domain
     from cleartrace.pairs.make.scenes.collection import TooFewScenes, make_collection, make_scene_pairs
     from cleartrace.pairs.mine.images.shown import counting, show_funnel
 
-    domains = [Domain(name.value) for name in domain or list(SceneDomain)]
+    domains = domain or list(Domain)
     try:
         if collection:
             typer.echo(f"{out}: {make_collection(out, count, seed, domains)} questions")

@@ -10,7 +10,8 @@ from random import Random
 
 from PIL import ImageDraw
 
-from cleartrace.pairs.make.scenes.scene import PALETTE, SIDE, Box, Domain, Look, Scene, another
+from cleartrace.pairs.make.scenes.domain import Domain
+from cleartrace.pairs.make.scenes.scene import PALETTE, SIDE, Box, Look, Scene, another
 
 REACH = 5
 """The plot shows -REACH to REACH on both axes."""

@@ -9,7 +9,8 @@ from random import Random
 
 from PIL import ImageDraw
 
-from cleartrace.pairs.make.scenes.scene import Box, Domain, Look, Scene, another
+from cleartrace.pairs.make.scenes.domain import Domain
+from cleartrace.pairs.make.scenes.scene import Box, Look, Scene, another
 
 ANGLES = range(35, 71, 5)
 LENGTHS = range(3, 13)

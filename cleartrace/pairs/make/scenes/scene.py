@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 from random import Random
 from typing import ClassVar
 
 from PIL import Image, ImageDraw, ImageFont
+
+from cleartrace.pairs.make.scenes.domain import Domain
 
 SIDE = 224
 """Width and height of every picture, in pixels: whole patches for Qwen2.5-VL (28) and Qwen3-VL (32)."""
@@ -24,16 +25,6 @@ PALETTE: dict[str, Colour] = {
 }
 BACKGROUNDS: tuple[Colour, ...] = ((255, 255, 255), (250, 246, 236), (238, 244, 250), (244, 240, 248))
 INKS: tuple[Colour, ...] = ((20, 20, 20), (40, 40, 80), (70, 40, 30))
-
-
-class Domain(str, Enum):
-    """The five kinds of pictures that the paper's multimodal set is made of."""
-
-    CHART = "chart"
-    GEOMETRY = "geometry"
-    FUNCTION = "function"
-    SCIENCE = "science"
-    NATURAL = "natural"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from random import Random
 
 from PIL import ImageDraw
 
-from cleartrace.pairs.make.scenes.scene import PALETTE, SIDE, Box, Domain, Look, Scene
+from cleartrace.pairs.make.scenes.domain import Domain
+from cleartrace.pairs.make.scenes.scene import PALETTE, SIDE, Box, Look, Scene
 
 SHAPES = ("ball", "box", "cone", "jar")
 COLOURS = ("red", "blue", "green", "orange", "purple")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cleartrace.pairs.make.scenes import Box, sample_scene
-from cleartrace.pairs.make.scenes.catalog import scene_rng
+from cleartrace.pairs.make.scenes.catalog import sample_scene, scene_rng
+from cleartrace.pairs.make.scenes.scene import Box
 from cleartrace.pairs.mine.images.compare import WINDOW, difference_box, ssim_map, ssim_outside
 from cleartrace.pairs.mine.images.editing import AllOf, Criterion, Edit, Verdict
 from cleartrace.pairs.mine.images.offline import PixelVerifier

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from cleartrace.data.errors import DataError
 from cleartrace.pairs.files import read_pairs
-from cleartrace.pairs.make.scenes import Box
+from cleartrace.pairs.make.scenes.scene import Box
 from cleartrace.pairs.mine.images.api import (
     ChatVision,
     EndpointEditor,

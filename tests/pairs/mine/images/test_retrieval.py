@@ -10,8 +10,8 @@ from PIL import Image
 
 from cleartrace.data.errors import DataError
 from cleartrace.pairs.files import read_pairs
-from cleartrace.pairs.make.scenes import Domain
 from cleartrace.pairs.make.scenes.collection import make_collection
+from cleartrace.pairs.make.scenes.domain import Domain
 from cleartrace.pairs.mine.images.embed import ThumbnailEmbedder, principal_components
 from cleartrace.pairs.mine.images.judging import Judgement
 from cleartrace.pairs.mine.images.mining import mine_pairs

@@ -140,37 +140,10 @@ def bare(actor: Any) -> None:
 
 
 def as_policy_rows(actor: Any) -> None:
-    from tensordict import TensorDict
-    from verl.utils import tensordict_utils as tu
+    from cleartrace_verl.one_process import policy_pass, policy_rows
 
-    nested = tu.nested_tensor_from_tensor_list
-    pairs = actor._context._source.batch(0)
-    whole = list(pairs["input_ids"].unbind())
-    masks = [row.new_ones(len(row) - 1).float() for row in whole]
-    batch = TensorDict(
-        {
-            "prompts": nested([row[:1] for row in whole]),
-            "responses": nested([row[1:] for row in whole]),
-            "input_ids": pairs["input_ids"],
-            "position_ids": pairs["position_ids"],
-            "loss_mask": nested([mask.long() for mask in masks]),
-            "response_mask": nested(masks),
-            "old_log_probs": nested([mask * -6 for mask in masks]),
-            "advantages": nested(masks),
-        },
-        batch_size=len(whole),
-    )
-    tu.assign_non_tensor(
-        batch,
-        temperature=1.0,
-        global_batch_size=len(whole),
-        use_remove_padding=True,
-        use_dynamic_bsz=True,
-        max_token_len_per_gpu=4096,
-        use_fused_kernels=False,
-        calculate_entropy=False,
-    )
-    actor.engine.forward_backward_batch(batch, actor.loss_fn)
+    rows = list(actor._context._source.batch(0)["input_ids"].unbind())
+    policy_pass(actor, policy_rows([row[:1] for row in rows], [row[1:] for row in rows], [1.0] * len(rows)))
 
 
 def peak_mib() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,6 +59,47 @@ def update(actor: Any, rows: TensorDict, mini_batch: int, **extra: Any) -> dict[
     return tu.get(actor.train_mini_batch(data), "metrics")
 
 
+def policy_pass(actor: Any, rows: TensorDict) -> None:
+    """Forward and backward of the policy loss on `rows`, in one packed batch; gradients add up."""
+    data = rows.clone()
+    tu.assign_non_tensor(
+        data,
+        temperature=1.0,
+        global_batch_size=len(rows),
+        use_remove_padding=True,
+        use_dynamic_bsz=True,
+        max_token_len_per_gpu=sum(len(row) for row in rows["input_ids"].unbind()),
+        use_fused_kernels=False,
+        calculate_entropy=False,
+    )
+    actor.engine.forward_backward_batch(data, actor.loss_fn)
+
+
+def policy_rows(
+    prompts: Sequence[torch.Tensor], responses: Sequence[torch.Tensor], advantages: Sequence[float]
+) -> TensorDict:
+    """Rollouts as veRL's trainer sends them to an actor, with old log-probs of -6.
+
+    Args:
+        prompts, responses: token ids of each row, `[tokens]`.
+        advantages: one per row.
+    """
+    nested = tu.nested_tensor_from_tensor_list
+    whole = [torch.cat(parts) for parts in zip(prompts, responses, strict=True)]
+    masks = [torch.ones(len(row)) for row in responses]
+    fields = {
+        "prompts": nested(list(prompts)),
+        "responses": nested(list(responses)),
+        "input_ids": nested(whole),
+        "position_ids": nested([torch.arange(len(row)) for row in whole]),
+        "loss_mask": nested([mask.long() for mask in masks]),
+        "response_mask": nested(masks),
+        "old_log_probs": nested([torch.full_like(mask, -6.0) for mask in masks]),
+        "advantages": nested([value * mask for value, mask in zip(advantages, masks, strict=True)]),
+    }
+    return TensorDict(fields, batch_size=len(whole))
+
+
 def random_rows(
     rows: int, *, prompt: int, response: int, vocabulary: int, advantage: float = 1.0, seed: int = 0
 ) -> TensorDict:
@@ -69,18 +111,4 @@ def random_rows(
 
     prompts = [tokens(prompt + i % 3) for i in range(rows)]
     responses = [tokens(response + i % 4) for i in range(rows)]
-    nested = tu.nested_tensor_from_tensor_list
-    whole = [torch.cat(parts) for parts in zip(prompts, responses, strict=True)]
-    masks = [torch.ones(len(row)) for row in responses]
-    signs = [advantage * (1.0 if i % 2 else -1.0) for i in range(rows)]
-    fields = {
-        "prompts": nested(prompts),
-        "responses": nested(responses),
-        "input_ids": nested(whole),
-        "position_ids": nested([torch.arange(len(row)) for row in whole]),
-        "loss_mask": nested([mask.long() for mask in masks]),
-        "response_mask": nested(masks),
-        "old_log_probs": nested([torch.full_like(mask, -6.0) for mask in masks]),
-        "advantages": nested([sign * mask for sign, mask in zip(signs, masks, strict=True)]),
-    }
-    return TensorDict(fields, batch_size=rows)
+    return policy_rows(prompts, responses, [advantage * (1.0 if i % 2 else -1.0) for i in range(rows)])

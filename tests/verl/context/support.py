@@ -45,7 +45,7 @@ def pair_files(folder: Path, *, train: int = 8, held_out: int = 4) -> tuple[Path
 
 
 def config_for(folder: Path, **context: Any) -> DictConfig:
-    """The smoke experiment with `context_rl` on; later values win. `context` are options of the group."""
+    """The smoke experiment with `context_rl` on; `context` are options of that group."""
     train, held_out = pair_files(folder)
     options = {
         "enable": True,
@@ -71,6 +71,6 @@ def config_for(folder: Path, **context: Any) -> DictConfig:
     return config
 
 
-def policy_rows(rows: int, advantage: float = 1.0) -> TensorDict:
-    """Short rollouts for the shipped policy."""
+def short_rollouts(rows: int, advantage: float = 1.0) -> TensorDict:
+    """Rollouts of random tokens for the shipped policy."""
     return random_rows(rows, prompt=5, response=7, vocabulary=400, advantage=advantage)

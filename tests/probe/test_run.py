@@ -1,4 +1,4 @@
-"""A whole probe: files, resuming, a kill, the command line, and a real server."""
+"""A whole probe: files, resuming, a kill, the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -202,25 +201,3 @@ def test_the_same_pairs_for_another_model(server: Server, data: Path, tmp_path: 
 def test_bad_options_are_refused(words: list[str], message: str, data: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["probe", "--data", str(data), "--out", str(tmp_path / "out"), *words])
     assert done.exit_code == 2 and message in done.output.replace("\n", " ")
-
-
-def test_a_model_served_by_cleartrace_is_probed(data: Path, tmp_path: Path) -> None:
-    """`cleartrace serve` in a process of its own, as a user starts it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    policy = str(ROOT / "dataset/quickstart/policy")
-    command = [sys.executable, "-m", "cleartrace.cli", "serve", "--model", policy, "--port", str(port)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if b"/v1" in line:
-                break
-        summary = run(settings(data, tmp_path / "out", endpoint=f"http://127.0.0.1:{port}"))
-    finally:
-        process.terminate()
-        process.wait(30)
-    answers = list(read_answers(tmp_path / "out" / ANSWERS))
-    assert summary.overall.n == N and len(answers) == PROMPTS and all(answer.text for answer in answers)
-    assert {answer.status for answer in answers} <= {Status.ANSWERED, Status.INVALID}

@@ -152,11 +152,13 @@ def task_text(issue: str) -> str:
     return f"<pr_description>\n{issue}\n</pr_description>\n\nMake the change in /testbed, with one command at a time."
 
 
-def issue_text(subject: Subject, cases: Sequence[Case], wrong: Sequence[int], got: Sequence[str | None]) -> str:
-    """What a user would report: two calls at most, what came and what should have come."""
+def issue_text(
+    subject: Subject, cases: Sequence[Case], wrong: Sequence[int], got: Sequence[str | None], symptom: str
+) -> str:
+    """What a user would report: two calls at most, what came and what should have come, and a guess."""
     lines = [f"`{subject.qualified}` returns wrong results since the last change.", ""]
     for i in wrong[:2]:
         shown = "an error" if got[i] is None else f"`{got[i]}`"
         lines.append(f"- `{cases[i].call(subject.name)}` gives {shown}, and it should give `{cases[i].result}`.")
-    lines += ["", f"Other calls of {subject.name}() are right."]
+    lines += ["", f"Other calls of {subject.name}() are right. I think that {symptom}."]
     return "\n".join(lines)

@@ -107,7 +107,7 @@ def _chosen(unit: Unit, workspace: Workspace, options: MutationOptions) -> Itera
         wrong = tuple(i for i, case in enumerate(unit.cases) if got[i] != case.result)
         if 0 < len(wrong) < len(calls) and wrong not in seen:
             seen.add(wrong)
-            yield mutant, wrong, issue_text(subject, unit.cases, wrong, got)
+            yield mutant, wrong, issue_text(subject, unit.cases, wrong, got, mutant.symptom)
 
 
 def _rows(unit: Unit, workspace: Workspace, options: MutationOptions) -> Iterator[dict[str, Any]]:
@@ -121,7 +121,8 @@ def _rows(unit: Unit, workspace: Workspace, options: MutationOptions) -> Iterato
         workspace.commit("start")
         job = Job(subject, unit.cases, mutation, original, wrong, issue)
         try:
-            messages = run_agent(job, workspace, random.Random(f"{options.seed}:{instance}"))
+            # Runs on one function take the same steps, so that only what they find tells them apart.
+            messages = run_agent(job, workspace, random.Random(f"{options.seed}:{subject.qualified}:agent"))
         except AgentError:
             continue
         finally:

@@ -132,16 +132,18 @@ def mutations(source: str, name: str) -> list[Mutation]:
         for statement in function.body:
             for node in ast.walk(statement):
                 for bug_type, edit, symptom in mutator(node, lines):
-                    if edit is None or (changed := edit.apply(source)) == source or not _parses(changed):
+                    if edit is None or (changed := edit.apply(source)) == source:
+                        continue
+                    if not _parses(changed.split("\n")[function.lineno - 1 : function.end_lineno]):
                         continue
                     found.setdefault(changed, Mutation(bug_type, edit.line, changed, symptom))
     return list(found.values())
 
 
-def _parses(source: str) -> bool:
-    """A swap of text inside an f-string may not."""
+def _parses(lines: list[str]) -> bool:
+    """Of a function's own lines. A swap of text inside an f-string may not."""
     try:
-        ast.parse(source)
+        ast.parse("\n".join(lines))
     except SyntaxError:
         return False
     return True

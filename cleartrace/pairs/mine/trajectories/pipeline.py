@@ -24,7 +24,7 @@ from cleartrace.pairs.mine.trajectories.options import MineOptions
 from cleartrace.pairs.mine.trajectories.read import Trajectory, rows, rows_at, trajectory
 from cleartrace.pairs.mine.trajectories.select import select
 from cleartrace.pairs.mine.trajectories.store import Issue, Run, Store
-from cleartrace.pairs.mine.trajectories.tasks import UNKNOWN, Task, issue_of, read_tasks
+from cleartrace.pairs.mine.trajectories.tasks import issue_of, read_tasks
 
 Progress = Callable[[str, int, int], None]
 """(phase, done, of how many; 0 where the end is not known)."""
@@ -76,16 +76,13 @@ class Miner:
             if not path.is_file():
                 raise DataError(path, "there is no such file")
         self.inputs, self.options, self.judge, self.progress = inputs, options, judge, progress
-        self.tasks = read_tasks(inputs.tasks)
         settings = {"options": options.model_dump(), "inputs": inputs.identity(), "judge": judge.name}
         self.store = Store(work, settings)
-
-    def task(self, instance: str) -> Task:
-        return self.tasks.get(instance, UNKNOWN)
 
     def run(self, output: Path) -> Mined:
         """All phases. Raises: DataError, JudgeError (run again to go on)."""
         try:
+            self.store.load_tasks(read_tasks(self.inputs.tasks))
             self._index()
             selected = self._select()
             self._fetch()
@@ -116,7 +113,7 @@ class Miner:
             return
         self.store.add_run(source, at, facts)
         if not self.store.has_issue(run.instance_id):
-            task = self.task(run.instance_id)
+            task = self.store.task(run.instance_id)
             text = issue_of(run, task)
             self.store.add_issue(run.instance_id, Issue(terms(text), api_names(text), frozenset(task.tests)))
 
@@ -125,7 +122,7 @@ class Miner:
             run = trajectory(row)
         except (ValueError, AttributeError, TypeError):
             raise LeftOut(Left.UNREADABLE) from None
-        return run, facts_of(run, self.task(run.instance_id), sources)
+        return run, facts_of(run, self.store.task(run.instance_id), sources)
 
     def _select(self) -> dict[str, int]:
         stored = self.store.setting("selected")
@@ -149,7 +146,7 @@ class Miner:
             self.store.commit()
 
     def _side(self, run: Run) -> Side:
-        task = self.task(run.instance)
+        task = self.store.task(run.instance)
         instance = parse_instance(run.instance, task.commit)
         assert instance is not None, f"{run.instance} was indexed, so its name can be read"
         return Side.of(instance, trajectory(self.store.content(run.id)), task, run.scope)

@@ -10,13 +10,14 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from cleartrace.data.errors import DataError
 from cleartrace.pairs.mine.trajectories.facts import Facts
 from cleartrace.pairs.mine.trajectories.issues import Terms
+from cleartrace.pairs.mine.trajectories.tasks import UNKNOWN, Task
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT);
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS run (
   turns INTEGER, chars INTEGER, edits INTEGER);
 CREATE TABLE IF NOT EXISTS left_out (why TEXT PRIMARY KEY, n INTEGER);
 CREATE TABLE IF NOT EXISTS issue (instance TEXT PRIMARY KEY, terms BLOB, names TEXT, tests TEXT);
+CREATE TABLE IF NOT EXISTS task (instance TEXT PRIMARY KEY, data TEXT);
 CREATE TABLE IF NOT EXISTS content (run INTEGER PRIMARY KEY, data BLOB);
 CREATE TABLE IF NOT EXISTS candidate (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER, outcome TEXT, result TEXT);
 """
@@ -101,6 +103,22 @@ class Store:
     def set_setting(self, name: str, value: str) -> None:
         self.db.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
         self.db.commit()
+
+    # Tasks ----------------------------------------------------------------------------------------------------------
+
+    def load_tasks(self, tasks: Iterable[tuple[str, Task]]) -> None:
+        """Keep the task table here, and not in memory: it holds the issues and patches of all instances. Done once."""
+        if self.setting("tasks") is None:
+            rows = ((instance, json.dumps(astuple(task))) for instance, task in tasks)
+            self.db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?)", rows)
+            self.set_setting("tasks", "loaded")
+
+    def task(self, instance: str) -> Task:
+        row = self.db.execute("SELECT data FROM task WHERE instance=?", (instance,)).fetchone()
+        if row is None:
+            return UNKNOWN
+        commit, tests, issue, patch = json.loads(row[0])
+        return Task(commit, tuple(tests), issue, patch)
 
     # Pass 1 ---------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,20 @@ def _tests(value: Any) -> tuple[str, ...]:
     return tuple(sorted(str(name) for name in value or ()))
 
 
-def read_tasks(paths: Iterable[Path]) -> dict[str, Task]:
-    """Tasks by instance id, of files with the columns of SWE-smith or SWE-bench (`.jsonl`, `.parquet`)."""
-    tasks: dict[str, Task] = {}
+def read_tasks(paths: Iterable[Path]) -> Iterator[tuple[str, Task]]:
+    """(instance id, task) of files with the columns of SWE-smith or SWE-bench (`.jsonl`, `.parquet`)."""
     for path in paths:
         for located in rows(path):
             row = located.row
-            tasks[str(row.get("instance_id"))] = Task(
-                commit=row.get("base_commit") or "",
-                tests=_tests(row.get("FAIL_TO_PASS")),
-                issue=row.get("problem_statement") or "",
-                patch=row.get("patch") or "",
+            yield (
+                str(row.get("instance_id")),
+                Task(
+                    commit=row.get("base_commit") or "",
+                    tests=_tests(row.get("FAIL_TO_PASS")),
+                    issue=row.get("problem_statement") or "",
+                    patch=row.get("patch") or "",
+                ),
             )
-    return tasks
 
 
 def issue_of(run: Trajectory, task: Task) -> str:

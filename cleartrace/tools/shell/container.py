@@ -25,8 +25,6 @@ _GRACE_S = 15.0
 _REMOVE_S = 60.0
 _END_S = 5.0
 _TIMED_OUT = frozenset({124, 137})
-_ENGINE_FAILED = 125
-"""Exit status of `docker run` and `docker exec` for a failure of the engine itself."""
 _IMAGE = re.compile(r"[A-Za-z0-9][\w.:/@-]*")
 ENVIRONMENT = {
     "PAGER": "cat",
@@ -43,6 +41,8 @@ ENVIRONMENT = {
 ACTIVATE = "if [ -f /opt/miniconda3/bin/activate ]; then . /opt/miniconda3/bin/activate testbed; fi"
 # `kill -1` spares the container's first process and the shell that calls it, so nothing of a command outlives it.
 _SWEEP = "code=$?; kill -9 -1 2>/dev/null; exit $code"
+# The first process must reap what is killed, or dead processes fill the limit on processes. A sleep would not.
+_FIRST = f"while [ $SECONDS -lt {LIFETIME_S} ]; do sleep 60; done"
 
 
 def run_arguments(task: ShellTask, name: str, config: ShellConfig) -> list[str]:
@@ -54,7 +54,8 @@ def run_arguments(task: ShellTask, name: str, config: ShellConfig) -> list[str]:
         config.engine.value, "run", "--detach", "--rm", "--name", name, "--label", LABEL,
         "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
         "--memory", memory, "--memory-swap", memory, "--pids-limit", str(config.pids), "--cpus", f"{config.cpus:g}",
-        "--ulimit", "core=0", "--workdir", task.workdir, "--entrypoint", "sleep", task.image, str(LIFETIME_S),
+        "--ulimit", "core=0", "--ulimit", "nofile=4096:4096", "--workdir", task.workdir,
+        "--entrypoint", "bash", task.image, "-c", _FIRST,
     ]  # fmt: skip
 
 
@@ -112,7 +113,8 @@ class ContainerSandbox:
             raise SandboxLost("the sandbox is closed")
         arguments = exec_arguments(self.task, self.name, command, timeout_s, self.config)
         done = await call(arguments, stdin, timeout_s + _GRACE_S)
-        if done.exit_code == _ENGINE_FAILED or (done.exit_code != 0 and not await self._alive()):
+        # No exit status tells: an engine that failed has 125, and so has a command that says so.
+        if done.exit_code != 0 and not await self._alive():
             raise SandboxLost(f"the container of task {self.task.instance_id} failed: {done.output.strip()[-400:]}")
         return limited(done, timeout_s)
 

@@ -38,10 +38,10 @@ def test_a_container_has_no_network_no_capability_and_limits():
     wanted = {
         "--network": "none", "--cap-drop": "ALL", "--security-opt": "no-new-privileges", "--memory": "1024m",
         "--memory-swap": "1024m", "--pids-limit": "99", "--cpus": "1.5", "--name": "box", "--label": LABEL,
-        "--workdir": "/testbed", "--entrypoint": "sleep",
+        "--workdir": "/testbed", "--entrypoint": "bash",
     }  # fmt: skip
     assert {name: option(arguments, name) for name in wanted} == wanted
-    assert arguments[-2] == TASK.image and int(arguments[-1]) > 0
+    assert arguments[-3:-1] == [TASK.image, "-c"] and "SECONDS -lt 21600" in arguments[-1]
     for forbidden in ("--privileged", "--volume", "-v", "--mount", "--env", "--device", "--pid", "--ipc"):
         assert forbidden not in arguments
 
@@ -115,7 +115,7 @@ def test_an_engine_that_fails_is_nobodys_failure_and_is_cleaned_up(monkeypatch, 
 @pytest.mark.parametrize(("running", "lost"), [("true", False), ("false", True)])
 def test_a_failed_command_is_the_models_unless_the_container_is_gone(monkeypatch, tmp_path, running, lost):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    engine(tmp_path, f"case $1 in exec) echo no; exit 137;; inspect) echo {running};; esac")
+    engine(tmp_path, f"case $1 in exec) echo no; exit 125;; inspect) echo {running};; esac")
 
     async def go() -> CommandResult:
         sandbox = await ContainerRuntime(CONFIG).open(TASK)
@@ -128,4 +128,4 @@ def test_a_failed_command_is_the_models_unless_the_container_is_gone(monkeypatch
         with pytest.raises(SandboxLost, match="the container of task a__b-1 failed"):
             asyncio.run(go())
     else:
-        assert asyncio.run(go()).exit_code == 137
+        assert asyncio.run(go()).exit_code == 125

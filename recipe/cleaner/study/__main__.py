@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cleartrace.report.compare import build_comparison
 from recipe.cleaner.study.arms import ARMS, BY_NAME, Group
-from recipe.cleaner.study.runs import Job, Runner
+from recipe.cleaner.study.runs import Job
 from recipe.cleaner.study.tables import difference_table, end_table
+from recipe.runner import Runner
 
 PAGE = Path("runs/study/study.html")
 CURVES = Path("docs/assets")

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +55,12 @@ class Job:
     def run_dir(self) -> Path:
         return RUNS / self.name
 
-    def command(self) -> list[str]:
+    def commands(self) -> list[list[str]]:
         """The training run: the quickstart with another arm, seed and end.
 
         Only the main arms have a learning curve on held-out tasks; an evaluation costs as much as two steps.
         """
-        return [
+        command = [
             sys.executable,
             *("-m", "cleartrace_verl.main", "--recipe", "recipe/cleaner", "experiment=quickstart"),
             f"trainer.experiment_name={self.name}",
@@ -79,65 +73,30 @@ class Job:
             f"trainer.val_before_train={str(self.arm.group is Group.MAIN).lower()}",
             *self.arm.overrides(),
         ]
+        return [command]
 
-
-class Runner:
-    """Runs jobs, some at a time; an interrupt ends those under way, and the same command resumes them."""
-
-    def __init__(self, jobs_at_a_time: int):
-        self._at_a_time = jobs_at_a_time
-        self._running: list[subprocess.Popen[bytes]] = []
-        self._stopping = threading.Event()
-
-    def stop_on_signals(self) -> None:
-        """From now on an interrupt of this process ends what is under way."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-
-    def run_all(self, jobs: Sequence[Job]) -> Iterator[str]:
-        """One line per job, in the order of `jobs`."""
-        with ThreadPoolExecutor(self._at_a_time) as pool:
-            yield from pool.map(self._run, jobs)
-
-    def _run(self, job: Job) -> str:
-        if self._stopping.is_set():
-            return f"{job.name}: not started"
-        if job.csv.exists():
-            return f"{job.name}: there already"
-        job.run_dir.mkdir(parents=True, exist_ok=True)
-        with (job.run_dir / "console.log").open("a") as log:
-            process = subprocess.Popen(job.command(), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-            self._running.append(process)
-            status = process.wait()
-        if status != 0:
-            return f"{job.name}: failed with exit status {status}; see {job.run_dir}/console.log, then run this again"
-        export(job)
-        return f"{job.name}: done"
-
-    def _stop(self, number: int, frame: object) -> None:
-        del frame
-        self._stopping.set()
-        for process in self._running:
-            if process.poll() is None:
-                process.terminate()
-        for process in self._running:
-            process.wait()
-        os._exit(128 + number)
-
-
-def export(job: Job) -> None:
-    """Write the job's CSV from its metrics, whole or not at all."""
-    rows = []
-    for line in (job.run_dir / "metrics.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        data = record["data"]
-        for metric, (split, name) in EXPORTED.items():
-            if metric in data:
-                tokens = data["cleartrace/generated_tokens_cum"]
-                row = [job.name, job.arm.name, job.seed, record["step"], tokens, split, name, round(data[metric], 6)]
-                rows.append(row)
-    job.csv.parent.mkdir(parents=True, exist_ok=True)
-    draft = job.csv.with_suffix(".tmp")
-    with draft.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-    draft.replace(job.csv)
+    def export(self) -> None:
+        """Write the CSV from the run's metrics, whole or not at all."""
+        rows = []
+        for line in (self.run_dir / "metrics.jsonl").read_text().splitlines():
+            record = json.loads(line)
+            data = record["data"]
+            for metric, (split, name) in EXPORTED.items():
+                if metric in data:
+                    tokens = data["cleartrace/generated_tokens_cum"]
+                    row = [
+                        self.name,
+                        self.arm.name,
+                        self.seed,
+                        record["step"],
+                        tokens,
+                        split,
+                        name,
+                        round(data[metric], 6),
+                    ]
+                    rows.append(row)
+        self.csv.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.csv.with_suffix(".tmp")
+        with draft.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+        draft.replace(self.csv)

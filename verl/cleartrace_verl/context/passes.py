@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -144,11 +145,13 @@ class ContextPass:
             gradients.add(parameters, policy, own_scale=1.0)
             return torch.zeros(len(SUMS), dtype=torch.float64), {"skipped": 1.0}
         sums = self._learn(batch, coef)
-        ratio = gradients.norm(gradients.of(parameters), device) / max(policy_norm, ZERO_NORM)
-        limit = self._config.max_grad_ratio
-        scale = limit / ratio if limit is not None and ratio > limit else 1.0
+        context_norm, limit = gradients.norm(gradients.of(parameters), device), self._config.max_grad_ratio
+        allowed = math.inf if limit is None else limit * policy_norm
+        scale = allowed / context_norm if context_norm > allowed else 1.0
         gradients.add(parameters, policy, own_scale=scale)
-        return sums, {"grad_ratio": ratio, "grad_scale": scale, "skipped": 0.0}
+        # Where there is no policy gradient there is no ratio.
+        ratio = {"grad_ratio": context_norm / policy_norm} if policy_norm >= ZERO_NORM else {}
+        return sums, {**ratio, "grad_scale": scale, "skipped": 0.0}
 
     def _batch(self, step: int) -> TensorDict:
         """The batch of an optimizer step; the next one is made meanwhile."""

@@ -20,6 +20,7 @@ from cleartrace.pairs.record import Message
 
 SUBMIT = "echo MINI_SWE_AGENT_FINAL_OUTPUT && git add -A && git diff --cached"
 MAX_OUTPUT = 10_000
+CHECK_LINES = 16
 SYSTEM = (
     "You repair software in a shell. Each of your answers has a THOUGHT and exactly one command in a bash block. "
     f"When you are done, answer with `{SUBMIT}`."
@@ -95,9 +96,9 @@ def _check_command(job: Job) -> str:
 
 
 def _diagnose(session: Session, job: Job, rng: random.Random) -> None:
-    output = session.act(
-        rng.choice(("There is a check for it. I run it.", "I run its tests.")), _check_command(job), succeeds=False
-    )
+    # The end of the output only, so that a bug which fails many cases does not make the longer context.
+    command = f"{_check_command(job)} 2>&1 | tail -n {CHECK_LINES}"
+    output = session.act(rng.choice(("There is a check for it. I run it.", "I run its tests.")), command)
     counts = re.search(r"^FAILED \(([^)]*)\)", output, re.MULTILINE)
     if counts is None or sum(map(int, re.findall(r"\d+", counts[1]))) != len(job.wrong):
         raise AgentError(f"the check did not fail in {len(job.wrong)} cases: {output[-300:]}")

@@ -43,7 +43,7 @@ class Score:
         first: accuracy in the first order alone, as the paper counts.
         averaged: accuracy over both orders.
         debiased: share with a positive mean of both orders' margins, which cancels a constant preference for a
-            letter; None without margins.
+            letter; a mean of zero counts half, as coarse logits often give one. None without margins.
         consistency: share of pairs for which both orders choose the same context.
         first_letter: share of the given letters that are the first one; 0.5 without position bias.
         bias: mean log-odds of the first letter over both orders, in nats; 0 without position bias.
@@ -200,7 +200,7 @@ def _score(name: str, rows: Sequence[Row], outcomes: Outcomes) -> Score:
         n=len(rows),
         first=Share.of([float(outcomes[row.id][row.first_order].correct) for row in rows]),
         averaged=Share.of([fmean(one.correct for one in pair) for pair in both]),
-        debiased=Share.of([float(margin > 0) for margin in known]) if len(known) == len(rows) else None,
+        debiased=Share.of([_positive(margin) for margin in known]) if len(known) == len(rows) else None,
         consistency=Share.of([float(_same_context(*pair)) for pair in both]),
         first_letter=fmean(letters) if letters else None,
         bias=_mean(one.letter_margin for one in every),
@@ -209,6 +209,10 @@ def _score(name: str, rows: Sequence[Row], outcomes: Outcomes) -> Score:
         invalid=sum(one.status is Status.INVALID for one in every),
         refused=sum(one.status is Status.REFUSED for one in every),
     )
+
+
+def _positive(margin: float) -> float:
+    return 0.5 if margin == 0 else float(margin > 0)
 
 
 def _same_context(first: _Outcome, second: _Outcome) -> bool:

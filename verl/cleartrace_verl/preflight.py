@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
 
+from cleartrace.data.errors import column_errors
 from cleartrace.losses.options import Mode, Reference
 from cleartrace.purify.config import Policy, SaarConfig
 from cleartrace.purify.correction import NEEDS_LOGPROBS
+from cleartrace.tools.shell.config import ShellConfig
 from cleartrace_verl import plugin
 from cleartrace_verl.context.checks import problems as context_problems
 from cleartrace_verl.reward_options import option_problems
@@ -32,6 +36,7 @@ def problems(config: DictConfig) -> list[str]:
         *_batches(config),
         *_reward(config),
         *context_problems(config),
+        *_shell(config),
     ]
 
 
@@ -168,6 +173,15 @@ def _reward(config: DictConfig) -> Iterator[str]:
         yield f"reward.reward_kwargs.overlong_buffer_cfg lacks {', '.join(missing)}."
     if buffer.get("enable") and options.get("max_resp_len") is None:
         yield "reward.reward_kwargs.max_resp_len is needed for the overlong penalty: give data.max_response_length."
+
+
+def _shell(config: DictConfig) -> Iterator[str]:
+    given: Any = OmegaConf.to_container(config.actor_rollout_ref.rollout.custom.get("shell") or OmegaConf.create())
+    try:
+        ShellConfig(**given)
+    except ValidationError as error:
+        name, message = column_errors(error)[0]
+        yield f"actor_rollout_ref.rollout.custom.shell.{name}: {message}."
 
 
 def _batches(config: DictConfig) -> Iterator[str]:

@@ -149,7 +149,7 @@ def test_an_installed_package_is_not_beside_its_mutation(tmp_path):
 
     output = asyncio.run(go())
     assert "No module named 'mdurl'" in output
-    assert output.splitlines()[-1].startswith("<module 'mdurl' from '/box/w/work/")
+    assert output.splitlines()[-1].startswith("<module 'mdurl' from '/box/w/")
     assert len(output.splitlines()) == 4
 
 

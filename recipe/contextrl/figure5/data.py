@@ -39,7 +39,7 @@ def write(folder: Path) -> None:
     write_rows(folder / "tasks.parquet", rows[:TASKS], schema())
     write_rows(folder / "held_out_tasks.parquet", rows[TASKS:], schema())
     export_sft(train, folder / "da_sft.parquet", policy=OrderPolicy.BOTH, prefill=PREFILL)
-    export_sft(held_out, folder / "da_sft_held_out.parquet", policy=OrderPolicy.BOTH, prefill=PREFILL)
+    export_sft(held_out[:8], folder / "da_sft_held_out.parquet", policy=OrderPolicy.BOTH, prefill=PREFILL)
     export_rl(train, folder / "da_rl.parquet", policy=OrderPolicy.BOTH)
 
 

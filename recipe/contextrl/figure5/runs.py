@@ -60,6 +60,7 @@ class Figure5Job:
             f"cleartrace.run_dir={self.run_dir}/sft",
             f"trainer.seed={self.seed}",
             f"trainer.total_training_steps={self.steps}",
+            "engine.mixed_precision.param_dtype=bf16",  # as the GRPO runs; on the command line, past the limit of a CPU
         ]
 
     def _grpo(self) -> list[str]:

@@ -91,8 +91,9 @@ def render_steps(messages: Sequence[Message], include_issue: bool = False) -> st
 
 def _step(number: int, step: Step) -> str:
     lines = [f"Step {number}"]
-    if step.thought:
-        lines.append(f"Thought: {step.thought}")
+    # mini-swe-agent's prompt asks its model for the heading.
+    if thought := step.thought.removeprefix("THOUGHT:").strip():
+        lines.append(f"Thought: {thought}")
     if step.command:
         lines.append(f"Command:\n{fenced(step.command)}")
     if step.observation:

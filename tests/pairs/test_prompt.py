@@ -41,7 +41,7 @@ def test_letters_are_a_choice():
 
 def test_a_trajectory_is_numbered_steps():
     assert render_steps(trajectory("fox = 'red'")) == (
-        "Step 1\nThought: THOUGHT: Look at it.\nCommand:\n```\ncat fox.py\n```\n"
+        "Step 1\nThought: Look at it.\nCommand:\n```\ncat fox.py\n```\n"
         "Observation:\n```\nfox = 'red'\n```\n\nStep 2\nThought: I am done, nothing to run."
     )
 

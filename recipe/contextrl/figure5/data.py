@@ -19,6 +19,7 @@ PREFILL = "The correct option is "
 PAIRS, HELD_OUT_PAIRS = 400, 100
 """Groups, of two pairs each."""
 TASKS, HELD_OUT_TASKS = 400, 150
+"""DA-RL mixes half as many rows of pairs with them: two in six prompts."""
 TASK_FAMILIES = (RuleFamily.FACT, RuleFamily.EVENTS, RuleFamily.LOOKUP)
 SOURCE = "rules/short_answer"
 AGENT = "saar_agent"
@@ -40,7 +41,7 @@ def write(folder: Path) -> None:
     write_rows(folder / "held_out_tasks.parquet", rows[TASKS:], schema())
     export_sft(train, folder / "da_sft.parquet", policy=OrderPolicy.BOTH, prefill=PREFILL)
     export_sft(held_out[:8], folder / "da_sft_held_out.parquet", policy=OrderPolicy.BOTH, prefill=PREFILL)
-    export_rl(train, folder / "da_rl.parquet", policy=OrderPolicy.BOTH)
+    export_rl(train[: TASKS // 4], folder / "da_rl.parquet", policy=OrderPolicy.BOTH)
 
 
 def task_row(pair: Pair, index: int) -> dict[str, Any]:

@@ -110,9 +110,10 @@ class CleartraceTrainer(ContextTrainer):
         gaps = [fields.get("saar_gap", []) for fields in rows]
         metrics.update(engine_gap_metrics(gaps, [fields["saar_spliced_mask"] for fields in rows]))
         metrics["cleartrace/masked_trajectories"] = len(rows) - len(graded)
-        # veRL logs a rollout that raised, and trains on the others.
+        # veRL logs a rollout that raised, and trains on the others. Rows of other agent loops count too.
         asked = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
-        metrics["cleartrace/lost_trajectories"] = max(asked - len(rows), 0)
+        came = {key.rpartition("_")[0] for key in real_keys(batch)}
+        metrics["cleartrace/lost_trajectories"] = max(asked - len(came), 0)
         self._stop_at_budget(sum(c.generated_tokens for c in counters))
         return batch
 
@@ -219,6 +220,6 @@ class CleartraceTrainer(ContextTrainer):
         own = arm_metrics(rows)
         if rows:
             asked = len(cast(Sized, self.val_dataset)) * self.config.actor_rollout_ref.rollout.val_kwargs.n
-            own["cleartrace/val/lost_trajectories"] = max(asked - len(rows), 0)
+            own["cleartrace/val/lost_trajectories"] = max(asked - len(sample_uids), 0)
         own["cleartrace/generated_tokens_cum"] = self._totals.generated_tokens
         return {**metrics, **own}

@@ -106,12 +106,15 @@ def _check_repeats(number: int, row: dict[str, Any], report: FileReport, seen: _
         report.add(Kind.OTHER_FILE, f"row {other} of {file} asks the same", number, "prompt")
 
 
+IN_THE_PROMPT = (GraderKind.CHOICE, GraderKind.SELECTION, GraderKind.PHRASE)
+"""Kinds of tasks whose prompt holds the answer: as an option, or as a part of the text that is asked about."""
+
+
 def _check_key(number: int, row: dict[str, Any], report: FileReport) -> None:
     if asks_for_program(row):
         return
     key = answer_key(row)
     if looks_like_a_list(key):
         report.add(Kind.ODD_KEY, f"{key[:80]} equals no boxed answer", number, "reward_model.ground_truth")
-    choice = grader_of(str(row["data_source"])) is GraderKind.CHOICE
-    if not choice and (shown := leak(row, key)):
+    if grader_of(str(row["data_source"])) not in IN_THE_PROMPT and (shown := leak(row, key)):
         report.add(Kind.LEAK, shown, number, "prompt")

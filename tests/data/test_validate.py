@@ -138,9 +138,16 @@ def test_leaks(prompt: str, key: str, shown: bool) -> None:
     assert bool(leak(chat("math_dapo", prompt, key), key)) is shown
 
 
-def test_a_letter_is_no_leak(tmp_path: Path) -> None:
-    row = chat("gpqa_diamond", "The answer is A, B, C or D?", "A")
-    assert found(report_of(write(tmp_path / "f.parquet", [row]))) == []
+@pytest.mark.parametrize(
+    ("source", "prompt", "key"),
+    [
+        ("gpqa_diamond", "The answer is A, B, C or D?", "A"),
+        ("context_selection", "The answer is A or B?", "A"),
+        ("short_answer", "The answer is kitchen. Where is it?", "kitchen"),
+    ],
+)
+def test_what_is_chosen_from_the_prompt_is_no_leak(tmp_path: Path, source: str, prompt: str, key: str) -> None:
+    assert found(report_of(write(tmp_path / "f.parquet", [chat(source, prompt, key)]))) == []
 
 
 def test_only_the_first_rows(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def asks_for_program(row: Mapping[str, Any]) -> bool:
 
 def gold_response(row: Mapping[str, Any]) -> str | None:
     """A response that must be right; None for a program without a reference solution in `extra_info`."""
+    if grader_of(str(row["data_source"])) is GraderKind.PHRASE:
+        return answer_key(row).partition("|")[0]
     if not asks_for_program(row):
         return f"The answer is \\boxed{{{answer_key(row)}}}."
     reference = (row.get("extra_info") or {}).get(REFERENCE)

@@ -22,7 +22,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", choices=list(BY_NAME), default=list(BY_NAME), metavar="ARM")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
-    parser.add_argument("--steps", type=int, default=24, help="optimizer steps of GRPO, and of fine-tuning before it")
+    parser.add_argument("--steps", type=int, default=40, help="optimizer steps of GRPO, and of fine-tuning before it")
     parser.add_argument("--tables", action="store_true", help="run nothing, show what is there")
     return parser.parse_args()
 

@@ -72,7 +72,8 @@ class Figure5Job:
             f"cleartrace.run_dir={self.run_dir}",
             f"cleartrace.seed={self.seed}",
             f"actor_rollout_ref.model.path={start}",
-            *(f"trainer.{key}={self.steps}" for key in ("total_training_steps", "test_freq", "save_freq")),
+            *(f"trainer.{key}={self.steps}" for key in ("total_training_steps", "save_freq")),
+            f"trainer.test_freq={self.steps // 2}",
             *self.arm.overrides,
         ]
 

@@ -14,7 +14,7 @@ from cleartrace.pairs.order import rows_of
 from cleartrace.pairs.record import Order
 from cleartrace_verl.context.checks import context_config
 from cleartrace_verl.context.passes import ContextPass
-from cleartrace_verl.context.setup import build_pass
+from cleartrace_verl.context.setup import build_pass, describe
 from cleartrace_verl.context.worker import ContextActorRolloutRefWorker, Score
 from cleartrace_verl.one_process import actor_of, open_group, policy_pass, update
 from cleartrace_verl.workers import CpuActorRolloutRefWorker
@@ -259,3 +259,18 @@ def test_updates_follow_the_gradient(tmp_path):
     rows = short_rollouts(4, advantage=0.0)
     losses = [update(actor, rows, 4, context_step=k, context_score="never")["ca/loss"][0] for k in range(8)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_run_says_how_prompts_end_and_which_tokens_the_letters_are(actor):
+    context = actor._context
+    source = context._source
+    said = describe(source._encoder, source._settings, train=16, dropped=2, held_out=8)
+    assert "16 pairs, 2 too long and dropped, 8 held out" in said and "path lm_head" in said
+    assert "assistant" in said and str(list(source._encoder.options.first_ids)) in said
+
+
+def test_many_passes_over_the_pairs_are_said_once(actor, config, caplog):
+    one = a_pass(actor, config)
+    for step in (0, 20, 21):
+        gradient(actor, lambda step=step: one.run(step))
+    assert [record.message.startswith("Each pair has been seen 5 times") for record in caplog.records] == [True]

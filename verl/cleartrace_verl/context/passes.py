@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 ZERO_NORM = 1e-8
 DEAD_ZONE = 0.10
 DEAD_ZONE_STEPS = 20
+MANY_PASSES = 5
 
 
 class ContextLoss:
@@ -75,6 +76,7 @@ class ContextPass:
         self._prefetcher = ThreadPoolExecutor(1, thread_name_prefix="pairs")
         self._prefetched: dict[int, Future[TensorDict]] = {}
         self._dead_steps = 0
+        self._said_passes = False
         self.metrics: dict[str, float] = {}
         """Of the last `run`."""
 
@@ -104,7 +106,7 @@ class ContextPass:
         }
         if "loss" in self.metrics:
             self.metrics["loss_weighted"] = coef * self.metrics["loss"]
-        self._watch(self.metrics.get("frac_low", 0.0))
+        self._watch(self.metrics.get("frac_low", 0.0), int(self.metrics["epoch"]))
 
     def score_held_out(self) -> dict[str, float]:
         """Accuracy, margin and order consistency on this rank's share of the held-out pairs, added up over ranks."""
@@ -169,7 +171,14 @@ class ContextPass:
         torch.distributed.all_reduce(total, group=self._engine.get_data_parallel_group())
         return total.cpu()
 
-    def _watch(self, frac_low: float) -> None:
+    def _watch(self, frac_low: float, epoch: int) -> None:
+        if epoch >= MANY_PASSES and not self._said_passes:
+            self._said_passes = True
+            logger.warning(
+                "Each pair has been seen %d times: compare ca/acc with ca/val_acc, and give more pairs, a smaller "
+                "batch_size or every_n_steps where they part.",
+                epoch,
+            )
         self._dead_steps = self._dead_steps + 1 if frac_low > DEAD_ZONE else 0
         if self._dead_steps == DEAD_ZONE_STEPS and self._config.clip_mode.value == "two_sided":
             logger.warning(

@@ -18,6 +18,7 @@ from cleartrace_verl.context.positions import positions_of
 from cleartrace_verl.context.rows import BatchSettings
 from cleartrace_verl.context.source import PairSource
 
+ENDING_CHARACTERS = 80
 NEEDS_IMAGES = ("qwen2_vl", "qwen2_5_vl")
 
 
@@ -61,7 +62,19 @@ def build_pass(config: ContextConfig, worker: Any) -> ContextPass:
         rank=engine.get_data_parallel_rank(),
         ranks=engine.get_data_parallel_size(),
     )
+    if engine.get_data_parallel_rank() == 0:
+        print(describe(encoder, settings, len(fitting.kept), fitting.n_dropped, len(held_out_fitting)))
     return ContextPass(config, engine, source, settings)
+
+
+def describe(encoder: PairEncoder, settings: BatchSettings, train: int, dropped: int, held_out: int) -> str:
+    """What a run should say once: how a prompt ends, which tokens are the letters, how many pairs there are."""
+    options, ending = encoder.options, (encoder.ending + encoder.prefix)[-ENDING_CHARACTERS:]
+    return (
+        f"ContextRL: {train} pairs, {dropped} too long and dropped, {held_out} held out; path {settings.path.value}; "
+        f"prompts end in {ending!r}; letters {list(options.spellings)} are tokens {list(options.first_ids)} and "
+        f"{list(options.second_ids)}"
+    )
 
 
 def _read(files: Sequence[str]) -> list[Pair]:

@@ -70,10 +70,6 @@ class PairSource:
         """Passes over the data before the batch of optimizer step `step`."""
         return self._stream.batch(step)[0].epoch
 
-    def passes(self, steps: int) -> float:
-        """How often a run of so many optimizer steps sees each pair."""
-        return self._stream.passes(steps)
-
     def batch(self, step: int) -> TensorDict:
         """This rank's rows of optimizer step `step`."""
         draws = self._stream.batch(step)

@@ -331,3 +331,11 @@ def test_every_problem_is_reported_at_once():
         config(actor_rollout_ref__model__path="/no/model", cleartrace__judge__url="http://127.0.0.1:9")
     )
     assert len(found) == 2
+
+
+def test_a_run_without_calls_says_nothing_of_them_and_a_run_with_pairs_says_how_they_went():
+    (held_out,) = describe(0, 4, {"cleartrace/val/acc": 0.5, "cleartrace/val/n": 8})
+    assert held_out.endswith("of 8") and "nan" not in held_out
+    data = {"cleartrace/train/acc": 0.5, "actor/ca/acc": 0.75, "actor/ca/val_acc": 0.6, "actor/ca/val_pairs": 40}
+    step, pairs = describe(1, 4, data)
+    assert "pairs right 75%" in step and "held-out pairs right 60.0%" in pairs and "of 40" in pairs

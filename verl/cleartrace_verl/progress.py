@@ -96,13 +96,17 @@ def describe(step: int, total: int, data: dict[str, float], token_budget: int | 
             f"solved {solved:5.1%}",
             f"failed calls {data.get('tool_calls/failures_per_trajectory', 0.0):.2f} per trajectory",
             f"repaired {data.get('rollback/global_recovered', 0):.0f}",
+            *([f"pairs right {data['actor/ca/acc']:.0%}"] if "actor/ca/acc" in data else []),
             f"{seconds:.1f} s",
             f"about {left // 60}:{left % 60:02d} left",
         ]
         lines.append("  ".join(parts))
     for prefix, label in (("cleartrace/val", "held-out"), ("cleartrace/val_on", "held-out with rollback")):
         if (solved := data.get(f"{prefix}/acc")) is not None:
-            failed = data.get(f"{prefix}/first_call_failure_rate", float("nan"))
-            n = data.get(f"{prefix}/n", 0)
-            lines.append(f"[bold]{label} solved {solved:.1%}[/bold] of {n:.0f}, first calls failed {failed:.1%}")
+            failed = data.get(f"{prefix}/first_call_failure_rate")
+            calls = "" if failed is None else f", first calls failed {failed:.1%}"
+            lines.append(f"[bold]{label} solved {solved:.1%}[/bold] of {data.get(f'{prefix}/n', 0):.0f}{calls}")
+    if (right := data.get("actor/ca/val_acc")) is not None:
+        pairs = data["actor/ca/val_pairs"]
+        lines.append(f"[bold]held-out pairs right {right:.1%}[/bold] of {pairs:.0f}, both orders")
     return lines

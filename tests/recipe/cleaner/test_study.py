@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from cleartrace.purify import SaarConfig
 from cleartrace_verl.compose import compose
 from cleartrace_verl.preflight import problems
+from recipe import runner
 from recipe.cleaner.study import runs, tables
 from recipe.cleaner.study.arms import ARMS, BY_NAME, Arm, Group
 from recipe.cleaner.study.runs import Job
@@ -21,7 +22,7 @@ ISSUE = {"similarity_threshold": {0.3, 0.5, 0.7}, "probability": {0.5, 1.0}}
 
 
 def saar_of(arm: Arm) -> SaarConfig:
-    command = Job(arm, 0, 1000).command()
+    (command,) = Job(arm, 0, 1000).commands()
     overrides = command[command.index("recipe/cleaner") + 1 :]
     config = compose(overrides, [ROOT / "recipe/cleaner"])
     OmegaConf.resolve(config)
@@ -63,7 +64,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             lines.append({"step": step, "data": data})
         lines[-1]["data"]["cleartrace/val/acc"] = after[job.arm.name] + 0.1 * job.seed
         (job.run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        runs.export(job)
+        job.export()
     return jobs
 
 
@@ -84,8 +85,8 @@ def test_tables_pair_by_seed_and_average_the_last_training_steps(finished: list[
 
 
 def test_a_finished_run_is_not_made_again(finished: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs.subprocess, "Popen", lambda *a, **k: pytest.fail("a run was started"))
-    assert list(runs.Runner(1).run_all(finished[:1])) == ["grpo-seed0: there already"]
+    monkeypatch.setattr(runner.subprocess, "Popen", lambda *a, **k: pytest.fail("a run was started"))
+    assert list(runner.Runner(1).run_all(finished[:1])) == ["grpo-seed0: there already"]
 
 
 def test_the_csv_is_what_the_comparison_page_reads(finished: list[Job]) -> None:

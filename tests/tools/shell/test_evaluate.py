@@ -124,13 +124,15 @@ def test_a_bug_made_by_a_diff_and_tests_that_were_removed(tmp_path):
         sandbox = await LocalRuntime(CONFIG).open(task)
         try:
             await workspace.prepare(sandbox, hidden)
-            done = await sandbox.run("ls -A; cat shapes/area.py; git log --all -p | grep -c 'square(3) == 9'", 20)
+            done = await sandbox.run(
+                "ls -AR tests; cat shapes/area.py; git log --all -p | grep -c 'square(3) == 9'", 20
+            )
             return done.output
         finally:
             await sandbox.close()
 
     output = asyncio.run(seen())
-    assert WRONG in output and "tests" not in output
+    assert WRONG in output and "test_visible" not in output
     assert output.endswith("\n0\n")
 
 

@@ -5,11 +5,24 @@ Written by the trainer once per step, read by the report.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+
+
+def written(text: str | None) -> str | None:
+    """`text` as UTF-8 can hold it: a lone surrogate, which stands for a byte that is no text, becomes U+FFFD.
+
+    A model may write half a character into a call, and a rollout must not be lost over its record.
+    """
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+Text = Annotated[str, BeforeValidator(written)]
 
 
 class _Row(BaseModel):
@@ -21,7 +34,7 @@ class SegmentRecord(_Row):
 
     kind: Literal["prompt", "assistant_reasoning", "assistant_call", "tool", "boundary"]
     token_ids: list[int]
-    pieces: list[str]
+    pieces: list[Text]
     loss: bool
     origin: Literal["original", "grafted", "replaced", "appended"] = "original"
     position: int | None = None
@@ -35,10 +48,10 @@ class ToolCallRecord(_Row):
 
     position: int
     attempt: int
-    code: str
+    code: Text
     status: str
-    error_class: str | None = None
-    text: str
+    error_class: Annotated[str | None, BeforeValidator(written)] = None
+    text: Text
     """What the model was shown."""
     cost_s: float = 0.0
     kept: bool = True
@@ -47,10 +60,10 @@ class ToolCallRecord(_Row):
 class AttemptRecord(_Row):
     """A failed attempt that a rollback removed from the trajectory."""
 
-    text: str
-    code: str
+    text: Text
+    code: Text
     error_class: str | None
-    error_text: str
+    error_text: Text
 
 
 class RepairRecord(_Row):
@@ -63,7 +76,7 @@ class RepairRecord(_Row):
     gate: float | None = None
     """Importance of the last regeneration without the error, where the policy asked for it."""
     attempts: list[AttemptRecord]
-    replacement: str
+    replacement: Text
     """Text of the turn that stands in the trajectory now."""
 
 
@@ -79,9 +92,9 @@ class TrajectoryRecord(_Row):
     sample_id: str
     rollout: int
     data_source: str
-    question: str
-    ground_truth: str
-    prediction: str | None = None
+    question: Text
+    ground_truth: Text
+    prediction: Annotated[str | None, BeforeValidator(written)] = None
     reward: float | None = None
     acc: bool | None = None
     masked: bool = False

@@ -41,7 +41,8 @@ def test_every_step_learns_from_pairs_and_from_purified_rollouts(run_dir):
     for data in trained:
         # Fused kernels, the default on a CPU, give no logits: two rows for each of the four pairs.
         assert data["actor/ca/rows"] == 8 and data["actor/ca/dropped"] == 0
-        assert 0 < data["actor/ca/loss"] < 2 and data["actor/ca/grad_ratio"] > 0
+        # The ratio is left out where no group of a step has two rewards, and so no policy gradient.
+        assert 0 < data["actor/ca/loss"] < 2 and data.get("actor/ca/grad_ratio", 1) > 0
         assert "rollback/global_recovered" in data and data["cleartrace/lost_trajectories"] == 0
 
 

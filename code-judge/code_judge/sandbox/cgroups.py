@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,12 @@ class CgroupHome:
             for path in root.glob(f"{prefix}*"):
                 with contextlib.suppress(OSError):  # still in use: not ours to end
                     path.rmdir()
+
+    def held_by(self, pids: Collection[int]) -> set[str]:
+        """Names of groups made by one of `pids` or by a process that no longer exists: other services keep theirs."""
+        found = {path.name: _OF_WORKER.fullmatch(path.name) for path in self.memory.glob("code-judge-*")}
+        made_by = {name: int(match["pid"]) for name, match in found.items() if match is not None}
+        return {name for name, pid in made_by.items() if pid in pids or not _exists(pid)}
 
     def sweep_ended(self, min_age_s: float) -> None:
         """Remove empty groups of workers that no longer exist, if they were made so many seconds ago."""

@@ -56,7 +56,7 @@ def campaign(
 
 
 def _groups(cgroups: CgroupHome | None) -> set[str]:
-    return set() if cgroups is None else {path.name for path in cgroups.memory.glob("code-judge-*")}
+    return set() if cgroups is None else cgroups.held_by(())
 
 
 def _hello(judge: EmbeddedJudge, count: int) -> tuple[float, float]:

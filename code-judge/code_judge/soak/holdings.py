@@ -34,7 +34,7 @@ class Holdings:
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
                 private_kb += sum(int(row.split()[1]) for row in rollup.splitlines() if row.startswith("Private_"))
         files = sum(1 for _ in run_dir.rglob("*"))
-        groups = 0 if cgroups is None else sum(1 for _ in cgroups.memory.glob("code-judge-*"))
+        groups = 0 if cgroups is None else len(cgroups.held_by(pids))
         return cls(processes, zombies, descriptors, private_kb / 1024, files, groups, shared_objects())
 
 

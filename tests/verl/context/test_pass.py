@@ -12,7 +12,7 @@ from cleartrace.losses.context_options import ContextConfig, LogitsPath, OrderPo
 from cleartrace.pairs.files import read_pairs, write_pairs
 from cleartrace.pairs.order import rows_of
 from cleartrace.pairs.record import Order
-from cleartrace_verl.context.checks import context_config
+from cleartrace_verl.context.checks import ContextRefused, context_config
 from cleartrace_verl.context.passes import ContextPass
 from cleartrace_verl.context.setup import build_pass, describe
 from cleartrace_verl.context.worker import ContextActorRolloutRefWorker, Score
@@ -274,3 +274,8 @@ def test_many_passes_over_the_pairs_are_said_once(actor, config, caplog):
     for step in (0, 20, 21):
         gradient(actor, lambda step=step: one.run(step))
     assert [record.message.startswith("Each pair has been seen 5 times") for record in caplog.records] == [True]
+
+
+def test_pairs_without_an_order_are_refused_before_the_first_step(actor, config):
+    with pytest.raises(ContextRefused, match="order=fixed .* 16 have none"):
+        a_pass(actor, config, order=OrderPolicy.FIXED)

@@ -31,6 +31,8 @@ MANY_PASSES = 5
 class ContextLoss:
     """The loss that veRL's engine calls, once per micro-batch; it adds up what the margins say.
 
+    On the path `processor` the engine calls it before that with `student_logits`, as its logits processor.
+
     Args:
         terms: loss terms of the whole batch over all ranks. Each micro-batch gives
             coef * sum(L_i) / terms * dp_size, so that any cut into micro-batches and ranks has the same gradient (W10).

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cleartrace.losses.context_options import ContextConfig, LogitsPath
+from cleartrace.losses.context_options import ContextConfig, LogitsPath, OrderPolicy
 from cleartrace.pairs.budget import Overlong, within
 from cleartrace.pairs.encode import PairEncoder
 from cleartrace.pairs.files import read_pairs
@@ -43,6 +43,7 @@ def build_pass(config: ContextConfig, worker: Any) -> ContextPass:
     train, held_out = _read(config.train_files), _read(config.val_files)
     require_disjoint(train, held_out)
     _refuse_text_only(model.hf_config.model_type, [*train, *held_out])
+    _refuse_unordered(config, train)
     limit = _longest_row(config, settings)
     overlong = Overlong(config.overlong)
 
@@ -110,4 +111,13 @@ def _refuse_text_only(model_type: str, pairs: Sequence[Pair]) -> None:
         raise ContextRefused(
             f"{KEY}: veRL 0.9.1 cannot run a micro-batch without images on {model_type} (its stand-in image has the "
             "wrong type with transformers 5). Give pairs with images only, or use Qwen3-VL, which can."
+        )
+
+
+def _refuse_unordered(config: ContextConfig, train: Sequence[Pair]) -> None:
+    """Found at the start, not at the step that draws the pair."""
+    if config.order is OrderPolicy.FIXED and (missing := [pair.id for pair in train if pair.order is None]):
+        raise ContextRefused(
+            f"{KEY}.order=fixed takes the order of each pair from the file, and {len(missing)} have none, the first is "
+            f"{missing[0]}. Use random, balanced or both."
         )

@@ -32,7 +32,8 @@ def soak_of(count: int, **last: float) -> list[Row]:
 def test_a_soak_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     csv = tmp_path / "soak.csv"
     arguments = ["soak", "--chunk", "150", "--attacks", "0.06", "--csv", str(csv), "--runs"]
-    assert CliRunner().invoke(app, [*arguments, "150"]).exit_code == 0
+    first = CliRunner().invoke(app, [*arguments, "150"])
+    assert first.exit_code == 0, first.output
     with csv.open("a") as file:
         file.write("1,1,L2,15")  # killed while it wrote
     done = CliRunner().invoke(app, [*arguments, "300"])

@@ -92,10 +92,9 @@ class CgroupHome:
                     path.rmdir()
 
     def held_by(self, pids: Collection[int]) -> set[str]:
-        """Names of groups made by one of `pids` or by a process that no longer exists: other services keep theirs."""
+        """Names of groups made by one of `pids`. Other services, killed ones too, have groups of their own."""
         found = {path.name: _OF_WORKER.fullmatch(path.name) for path in self.memory.glob("code-judge-*")}
-        made_by = {name: int(match["pid"]) for name, match in found.items() if match is not None}
-        return {name for name, pid in made_by.items() if pid in pids or not _exists(pid)}
+        return {name for name, match in found.items() if match is not None and int(match["pid"]) in pids}
 
     def sweep_ended(self, min_age_s: float) -> None:
         """Remove empty groups of workers that no longer exist, if they were made so many seconds ago."""

@@ -39,24 +39,21 @@ def campaign(
 ) -> Iterator[Row]:
     """`chunks` more rows after those `before`. `left` receives what stays when the service has stopped."""
     cgroups = CgroupHome.find()
-    groups = _groups(cgroups)
+    family: set[int] = set()
     with tempfile.TemporaryDirectory() as logs, EmbeddedJudge(logs, workers) as judge:
         service = 1 + max((row.service for row in before), default=0)
         run_dir = judge.run_dir
         _hello(judge, min(_WARM_UP, size))
         for number in range(len(before), len(before) + chunks):
-            yield asyncio.run(_chunk(judge, number, service, size, share, workers, cgroups, tell))
-        family = judge.pids
-    if alive := [pid for pid in family if Path(f"/proc/{pid}").exists()]:
+            row = asyncio.run(_chunk(judge, number, service, size, share, workers, cgroups, tell))
+            family.update(judge.pids)
+            yield row
+    if alive := [pid for pid in sorted(family) if Path(f"/proc/{pid}").exists()]:
         left.append(f"processes live on: {alive}")
     if run_dir.exists():
         left.append(f"{run_dir} was left")
-    if extra := _groups(cgroups) - groups:
-        left.append(f"cgroups were left: {sorted(extra)[:3]}")
-
-
-def _groups(cgroups: CgroupHome | None) -> set[str]:
-    return set() if cgroups is None else cgroups.held_by(())
+    if cgroups is not None and (groups := cgroups.held_by(family)):
+        left.append(f"cgroups were left: {sorted(groups)[:3]}")
 
 
 def _hello(judge: EmbeddedJudge, count: int) -> tuple[float, float]:

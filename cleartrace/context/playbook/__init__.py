@@ -1,0 +1,1 @@
+"""Short entries of advice, learned from failures."""

@@ -1,0 +1,1 @@
+"""Tasks an agent can be run on, behind one protocol."""

@@ -1,0 +1,1 @@
+"""One run of any agent on one task, as data: what it did, and, apart from that, how it went."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from statistics import fmean, stdev
 
 # Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom; above 30 the next lower row is
@@ -91,3 +91,59 @@ def cluster_interval(
     weights = np.random.default_rng(seed).multinomial(len(data), np.full(len(data), 1 / len(data)), size=draws)
     low, high = np.percentile(weights @ data / len(data), [2.5, 97.5])
     return float(low), float(high)
+
+
+def clustered_interval(
+    values: Sequence[float], clusters: Sequence[Hashable], *, share: bool = True, draws: int = 4000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of the mean of `values`, by resampling whole clusters of unequal size.
+
+    Where all values agree, as in `cluster_interval`: Wilson's interval over the clusters, or an unbounded one.
+
+    Raises:
+        ValueError: nothing is given, or not one cluster for each value.
+
+    Example:
+        >>> [round(bound, 2) for bound in clustered_interval([1, 1, 0, 0] * 25, [n // 2 for n in range(100)])]
+        [0.36, 0.64]
+    """
+    if not values or len(values) != len(clusters):
+        raise ValueError(f"need one cluster for each value, got {len(values)} values and {len(clusters)} clusters")
+    import numpy as np
+
+    names = list(dict.fromkeys(clusters))
+    data = np.asarray(values, dtype=float)
+    if len(names) == 1 or float(np.ptp(data)) == 0.0:
+        mean = float(data.mean())
+        return wilson_interval(mean * len(names), len(names)) if share else (-math.inf, math.inf)
+    index = {name: i for i, name in enumerate(names)}
+    where = np.array([index[cluster] for cluster in clusters])
+    sums, sizes = np.bincount(where, weights=data), np.bincount(where)
+    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    low, high = np.percentile((weights @ sums) / (weights @ sizes), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def sign_flip_p(differences: Sequence[float], *, draws: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p of "the paired differences have mean zero", by flipping their signs (Fisher's permutation test).
+
+    Exact up to 12 differences that are not zero, which carry all the evidence; else from `draws` random flips, where
+    the smallest p is 1 / (draws + 1).
+
+    Example:
+        >>> sign_flip_p([1.0, 1.0, 1.0, 1.0, 1.0])
+        0.0625
+        >>> sign_flip_p([0.0, 0.0])
+        1.0
+    """
+    import numpy as np
+
+    data = np.asarray([value for value in differences if value != 0.0], dtype=float)
+    if len(data) == 0:
+        return 1.0
+    seen = abs(data.sum()) - 1e-9
+    if len(data) <= 12:
+        signs = 1 - 2 * ((np.arange(2 ** len(data))[:, None] >> np.arange(len(data))) & 1)
+        return float((abs(signs @ data) >= seen).mean())
+    signs = 1 - 2 * np.random.default_rng(seed).integers(0, 2, size=(draws, len(data)), dtype=np.int8)
+    return float(((abs(signs @ data) >= seen).sum() + 1) / (draws + 1))

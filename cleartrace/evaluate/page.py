@@ -7,12 +7,11 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from cleartrace.evaluate.store import write_json
+from cleartrace.evaluate.store import finite, write_json
 from cleartrace.evaluate.summary import ArmSummary, Difference, Estimate, Summary
 from cleartrace.report.build import write_whole
 from cleartrace.report.chart import Chart, Series
@@ -23,7 +22,7 @@ TITLE = "Means over questions. Tokens and failed calls are per rollout. Spoiled:
 
 def write_summary(summary: Summary, folder: Path) -> Path:
     """Write the three files, each in one step, and return the page's path."""
-    write_json(folder / "summary.json", _json(summary))
+    write_json(folder / "summary.json", finite(summary.as_dict()))
     write_whole(folder / "summary.csv", _csv(summary))
     page = render_page(
         "evaluation.html.j2",
@@ -114,16 +113,3 @@ def _csv(summary: Summary) -> str:
         for name, value in {**counts, **vars(arm.cost), "graded_acc": arm.graded_acc}.items():
             writer.writerow([*head, name, "", "" if value is None else value, "", ""])
     return text.getvalue()
-
-
-def _json(summary: Summary) -> Any:
-    """JSON has no infinity: an unbounded interval is written as null."""
-    return _finite(summary.as_dict())
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -158,3 +159,12 @@ def lock_folder(folder: Path) -> int:
         os.close(descriptor)
         raise StoreError(f"another process is writing to {folder}; wait for it or choose another --out") from None
     return descriptor
+
+
+def finite(value: Any) -> Any:
+    """`value` with null for what JSON does not know: infinity, an unbounded interval, and NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -117,7 +117,11 @@ class StepKind(str, Enum):
 
 
 class Step(Record):
-    """One thing the agent read or did. `name`, `arguments`, `call_id` belong to calls and results."""
+    """One thing the agent read or did.
+
+    `arguments`, `call_id` belong to calls and results; `name` is the tool's there, and of an input its sender: `system`
+    or `user`. The context is in `Trajectory.context` alone: an agent reads it after the rules of the system.
+    """
 
     kind: StepKind
     text: str = ""
@@ -151,6 +155,7 @@ class Trajectory(Record):
         agent: hash of the agent's model and settings.
         seed: of the run; the same seed, agent, task and context are the same run.
         citations: entries the agent said it used, resolved to what it was shown.
+        unknown_citations: ids it cited and was not shown.
         usage, seconds: of the agent's own calls; wall time of the whole run.
     """
 
@@ -163,6 +168,7 @@ class Trajectory(Record):
     steps: tuple[Step, ...] = ()
     output: str = ""
     citations: tuple[PartRef, ...] = ()
+    unknown_citations: tuple[str, ...] = ()
     stop: StopReason = StopReason.FINISHED
     turns: int = 0
     usage: Usage = Usage()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
-from cleartrace.context.playbook.ops import Operation
+from cleartrace.context.playbook.ops import Operation, Refusal
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.episodes.types import Episode, Record, Task
 
@@ -94,13 +94,6 @@ class Reflection(Record):
     root_cause: RootCause | None = None
     gaps: tuple[CoverageGap, ...] = ()
     prompt_hash: str = ""
-
-
-class Refusal(Record):
-    """Something a model proposed that cannot be used, as it was written, and why."""
-
-    proposed: Any
-    reason: str
 
 
 class Proposal(Record):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
+from cleartrace.context.playbook.text import Text
 from cleartrace.episodes.types import Record
 
 
@@ -28,10 +30,17 @@ class Operation(Record):
     """
 
     op: Op
-    entry_ids: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
-    section: str = ""
-    rationale: str = ""
-    expected_effect: str = ""
-    scope_hint: str = ""
-    source_tasks: tuple[str, ...] = ()
+    entry_ids: tuple[Text, ...] = ()
+    texts: tuple[Text, ...] = ()
+    section: Text = ""
+    rationale: Text = ""
+    expected_effect: Text = ""
+    scope_hint: Text = ""
+    source_tasks: tuple[Text, ...] = ()
+
+
+class Refusal(Record):
+    """Something a model proposed that cannot be used, as it was written, and why."""
+
+    proposed: Any
+    reason: str

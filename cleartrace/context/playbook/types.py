@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import model_validator
 
+from cleartrace.context.playbook.text import Text
 from cleartrace.episodes.types import Record
 
 
@@ -13,19 +14,23 @@ class Source(Record):
     """Where a revision came from."""
 
     iteration: int
-    tasks: tuple[str, ...] = ()
-    episodes: tuple[str, ...] = ()
-    reason: str = ""
+    tasks: tuple[Text, ...] = ()
+    episodes: tuple[Text, ...] = ()
+    reason: Text = ""
 
 
 class Revision(Record):
-    """A former text of an entry, with the counts it had earned."""
+    """A former text of an entry, with the counts it had earned.
+
+    `entry_id`: the entry it belonged to, where that was another one: after MERGE and SPLIT. '' is this one.
+    """
 
     revision: int
-    text: str
+    text: Text
     helpful: int = 0
     harmful: int = 0
     source: Source | None = None
+    entry_id: str = ""
 
 
 class Entry(Record):
@@ -35,9 +40,9 @@ class Entry(Record):
         id: short and stable, shown to the agent, never used again for another entry.
     """
 
-    id: str
-    section: str
-    text: str
+    id: Text
+    section: Text
+    text: Text
     revision: int = 1
     helpful: int = 0
     harmful: int = 0

@@ -83,7 +83,12 @@ class Signal(Record):
 class Reflection(Record):
     """Findings about one task, or about several when made in one call.
 
-    `failure_type`, `root_cause`, `gaps` are auxiliary fields: None and () when they were not asked for.
+    `failure_type`, `root_cause`, `question`, `gaps` are auxiliary fields: empty when they were not asked for.
+
+    Args:
+        question: what in the run affirms the root cause.
+        dropped: verdicts and fields of the reply that cannot be used (unknown tag, unknown entry).
+        error: why there are no findings, or why the reply could not be read and `analysis` is all of it.
     """
 
     task_ids: tuple[str, ...]
@@ -92,18 +97,28 @@ class Reflection(Record):
     verdicts: tuple[EntryVerdict, ...] = ()
     failure_type: FailureType | None = None
     root_cause: RootCause | None = None
+    question: str = ""
     gaps: tuple[CoverageGap, ...] = ()
     prompt_hash: str = ""
+    dropped: tuple[Refusal, ...] = ()
+    error: str = ""
 
 
 class Proposal(Record):
-    """Edits that are wanted. Every proposal of the model is in `operations` or `refused` (S4)."""
+    """Edits that are wanted. Every proposal of the model is in `operations` or `refused` (S4).
+
+    Args:
+        more_runs: tasks to run more often before anything is edited: what was found about them is variance alone.
+        error: why there is no edit where the model gave none to read: a content filter, an unreadable reply.
+    """
 
     operations: tuple[Operation, ...] = ()
     refused: tuple[Refusal, ...] = ()
     summary: str = ""
     raw: str = ""
     prompt_hash: str = ""
+    more_runs: tuple[str, ...] = ()
+    error: str = ""
 
 
 class Reflector(Protocol):

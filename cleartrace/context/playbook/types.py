@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from pydantic import model_validator
@@ -63,8 +64,8 @@ class Playbook(Record):
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Playbook:
-        ids = [entry.id for entry in self.entries]
-        if twice := sorted({one for one in ids if ids.count(one) > 1}):
+        times = Counter(entry.id for entry in self.entries)
+        if twice := sorted(id for id, n in times.items() if n > 1):
             raise ValueError(f"entries share the ids {', '.join(twice)}")
         return self
 

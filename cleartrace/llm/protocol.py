@@ -119,9 +119,15 @@ class LLM(Protocol):
 
 
 class LLMError(Exception):
-    """A call that has no reply. `retry`: whether the same call may succeed later."""
+    """A call that has no reply.
+
+    Args:
+        retry: whether the same call may succeed later.
+        usage: what the endpoint says it charged all the same.
+    """
 
     retry = False
+    usage = Usage()
 
 
 class Unreachable(LLMError):
@@ -131,7 +137,7 @@ class Unreachable(LLMError):
 
 
 class TimedOut(LLMError):
-    """No whole answer in time."""
+    """No whole answer in time, or 408."""
 
     retry = True
 
@@ -147,7 +153,7 @@ class RateLimited(LLMError):
 
 
 class ServerError(LLMError):
-    """500 to 599, 529 included."""
+    """500 to 599, 529 included; 409 and 425, by which an endpoint says to come again."""
 
     retry = True
 
@@ -159,7 +165,7 @@ class Malformed(LLMError):
 
 
 class Rejected(LLMError):
-    """The request is wrong: 400, 401, 403, 404, 413, 422."""
+    """The request is wrong: any other 400 to 499, and a quota that is used up."""
 
 
 class Refused(LLMError):

@@ -1,9 +1,9 @@
-"""The far end of a `Host`: one environment in a process of its own, asked through JSON lines on standard input and output.
+"""The far end of a `Host`: one environment in a process of its own, asked through JSON lines on its standard streams.
 
 Needs pydantic and nothing else of cleartrace's requirements. What a package prints goes to standard error.
 
-Request `{"method", "params"}`, answer `{"result"}` or `{"error", "kind"}`; while a request runs, `{"ask": [message, ...]}`
-may come instead, and wants `{"answer": text}`.
+Request `{"method", "params"}`, answer `{"result"}` or `{"error", "kind"}`. While a request runs, `{"ask": [message]}` may
+come instead, and wants `{"answer": text}`.
 """
 
 from __future__ import annotations

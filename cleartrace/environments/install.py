@@ -1,4 +1,4 @@
-"""Packages of environments in places of their own, so that their pins clash with nothing: one virtual environment each."""
+"""Packages of environments in virtual environments of their own, so that their pins clash with nothing."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ _OURS = {
         _ours("bfcl", "bfcl:Bfcl", "bfcl_eval"),
         _ours("tau2", "tau2:Tau2", "tau2"),
         _ours("ruleworld", "ruleworld:RuleWorld"),
-        _ours("scienceworld", "scienceworld:ScienceWorld", "scienceworld", "pip install 'cleartrace[scienceworld]'"),
-        _ours("textworld", "textworld:TextWorldExpress", "textworld_express", "pip install 'cleartrace[textworld]'"),
+        _ours("scienceworld", "scienceworld:ScienceWorld", "scienceworld"),
+        _ours("textworld", "textworld:TextWorldExpress", "textworld_express"),
     )
 }
 

@@ -69,7 +69,7 @@ def _within(name: str, names: Sequence[str]) -> bool:
 
 @contextmanager
 def stand_ins(*names: str) -> Iterator[None]:
-    """While the block imports, modules called `names` that are not installed are stand-ins; those installed are real."""
+    """While the block imports, those of the modules `names` that are not installed are stand-ins."""
     absent = [name for name in names if name not in sys.modules and not _installed(name)]
     finder = _Finder(absent)
     sys.meta_path.append(finder)

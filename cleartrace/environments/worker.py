@@ -1,4 +1,4 @@
-"""One process that holds an environment: started in a group of its own, asked with a time limit, ended at any moment."""
+"""One process that holds an environment: in a group of its own, asked with a time limit, ended at any moment."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Worker:
         try:
             self._process = subprocess.Popen(
                 [python or sys.executable, "-c", _BOOT, str(Path(cleartrace.__file__).parent)],
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=self._noise,
                 env=_environ(python),
                 start_new_session=True,

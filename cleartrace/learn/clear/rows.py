@@ -1,0 +1,144 @@
+"""Guidance as rows: (task, guidance) with all that led to it; filtered, deduplicated and split by scenario."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from cleartrace.episodes.types import Episode, Record
+from cleartrace.learn.clear.subsets import Subset
+
+
+class GuidanceRow(Record):
+    """One training example of a context augmentation model.
+
+    Args:
+        task: the description as agents see it; `guidance` may be empty: the model learns to abstain.
+        subset, episodes, scores: the runs that were contrasted; `reflection`: id of the reflection's own run.
+        writer: hash of the reflection agent.
+    """
+
+    schema_version: int = 1
+    environment: str
+    task_id: str
+    group: str
+    task: str
+    guidance: str
+    subset: str
+    episodes: tuple[str, ...]
+    scores: tuple[float, ...]
+    reflection: str
+    writer: str
+
+
+class Dropped(str, Enum):
+    """Why a reflection gave no row."""
+
+    NO_GUIDANCE = "no guidance was submitted"
+    FAILED = "the reflection failed through no fault of the model"
+    DUPLICATE = "the same task has this guidance already"
+    LEAK = "it holds what only an evaluator knows"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`dropped`: id of the subset -> why. Together with `rows` these are all reflections."""
+
+    rows: tuple[GuidanceRow, ...]
+    dropped: Mapping[str, Dropped]
+
+
+Leaks = Callable[[str, str], bool]
+"""(task id, guidance) -> whether the guidance gives away what an agent must not know."""
+
+
+def gather(subsets: Sequence[Subset], reflections: Iterable[Episode], leaks: Leaks = lambda task, text: False) -> Rows:
+    """Rows in the order of `subsets`. Reflections of other subsets are passed over."""
+    by_subset = {one.task_id: one for one in reflections}
+    rows: list[GuidanceRow] = []
+    dropped: dict[str, Dropped] = {}
+    seen: set[tuple[str, str]] = set()
+    for subset in subsets:
+        if subset.id not in by_subset:
+            continue
+        episode = by_subset[subset.id]
+        reason, row = _row(subset, episode)
+        if row is not None:
+            key = (row.task_id, " ".join(row.guidance.lower().split()))
+            if leaks(row.task_id, row.guidance):
+                reason = Dropped.LEAK
+            elif key in seen:
+                reason = Dropped.DUPLICATE
+            else:
+                seen.add(key)
+                rows.append(row)
+        if reason is not None:
+            dropped[subset.id] = reason
+    return Rows(tuple(rows), dropped)
+
+
+def _row(subset: Subset, episode: Episode) -> tuple[Dropped | None, GuidanceRow | None]:
+    if not episode.outcome.scored:
+        return Dropped.FAILED, None
+    guidance = episode.outcome.details.get("guidance")
+    if not isinstance(guidance, str):
+        return Dropped.NO_GUIDANCE, None
+    task = subset.task
+    return None, GuidanceRow(
+        environment=task.environment, task_id=task.id, group=task.group or task.id, task=task.input, guidance=guidance,
+        subset=subset.id, episodes=subset.episodes, scores=subset.scores, reflection=episode.id,
+        writer=episode.trajectory.agent,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Split:
+    """`moved`: rows taken out of training because their task text nearly repeats a held-out one (A23)."""
+
+    train: tuple[GuidanceRow, ...]
+    held_out: tuple[GuidanceRow, ...]
+    moved: tuple[GuidanceRow, ...] = ()
+
+
+def split(rows: Sequence[GuidanceRow], share: float = 0.2, seed: int = 0, near: float = 0.9) -> Split:
+    """Hold out whole scenarios, about `share` of the rows: never a task, nor a twin of its text, on both sides (A23).
+
+    Args:
+        near: share of common word trigrams from which on two task texts are twins; above 1 looks for none.
+
+    Raises:
+        ValueError: `share` leaves a side without a scenario.
+    """
+    groups = sorted({row.group for row in rows})
+    random.Random(f"{seed}:split").shuffle(groups)
+    size = {group: sum(row.group == group for row in rows) for group in groups}
+    held: set[str] = set()
+    for group in groups:
+        if sum(size[one] for one in held) >= share * len(rows):
+            break
+        held.add(group)
+    if not held or len(held) == len(groups):
+        raise ValueError(f"{len(groups)} scenarios cannot be split with {share:.0%} of the rows held out")
+    shown = {text: _trigrams(text) for text in {row.task for row in rows if row.group in held}}
+    twins = {
+        text
+        for text in {row.task for row in rows if row.group not in held}
+        if any(_overlap(_trigrams(text), other) >= near for other in shown.values())
+    }
+    rest = [row for row in rows if row.group not in held]
+    return Split(
+        tuple(row for row in rest if row.task not in twins),
+        tuple(row for row in rows if row.group in held),
+        tuple(row for row in rest if row.task in twins),
+    )
+
+
+def _trigrams(text: str) -> frozenset[tuple[str, ...]]:
+    words = text.lower().split()
+    return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset({tuple(words)})
+
+
+def _overlap(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
+    return len(one & other) / len(one | other)

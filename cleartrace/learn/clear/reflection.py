@@ -47,7 +47,7 @@ SUBMIT = ToolSpec(
 class ReflectionRules(Record):
     """What may be submitted. `max_words` of the guidance; an empty text says that none would help.
 
-    `outcomes`: the agent sees score, feedback and failure of each run, as published. What they give away is for the leak
+    `outcomes`: the agent sees score, feedback and failure of each run, as published. What they give away is for a leak
     filter to catch (`rows.py`).
     """
 

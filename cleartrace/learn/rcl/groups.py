@@ -16,6 +16,7 @@ class Group:
         clean: scored clean runs, ascending by score, runs of one score in the order they were asked for.
         probe: the scored probe run. It is in no figure below.
         unscored: clean runs that somebody other than the model spoiled.
+        episodes: all runs, in the order they were asked for.
     """
 
     task: Task
@@ -23,6 +24,7 @@ class Group:
     probe: Episode | None = None
     unscored: int = 0
     replayed: bool = False
+    episodes: tuple[Episode, ...] = ()
 
     @property
     def scores(self) -> tuple[float, ...]:
@@ -73,4 +75,5 @@ def merge(task: Task, episodes: Sequence[Episode], replayed: bool = False) -> Gr
         probe=next((one for one in episodes if one.is_probe and one.outcome.scored), None),
         unscored=len(clean) - len(scored),
         replayed=replayed,
+        episodes=tuple(episodes),
     )

@@ -1,0 +1,258 @@
+"""RCL: iterations until the number asked for, the budget, or a fault ends them; the run then says which."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from cleartrace.context.playbook.types import Playbook
+from cleartrace.episodes.types import Task
+from cleartrace.learn.rcl.config import RclConfig
+from cleartrace.learn.rcl.edit import fit
+from cleartrace.learn.rcl.journal import Journal, NoJournal
+from cleartrace.learn.rcl.parts import Parts
+from cleartrace.learn.rcl.runs import Scored, scored, validate
+from cleartrace.learn.rcl.sampler import SamplerState, single_pass_iterations, single_pass_order
+from cleartrace.learn.rcl.state import Best, Row, State
+from cleartrace.learn.rcl.step import Done, Iteration, step
+from cleartrace.llm.protocol import BudgetExhausted, LLMError
+
+SPOILED_LIMIT = 3
+"""Iterations in a row without a scored run after which something else than the agent is broken."""
+
+
+class Stop(str, Enum):
+    """Why a run ended. All but `FINISHED` can be resumed."""
+
+    FINISHED = "finished"
+    BUDGET = "budget"
+    MODEL_FAILED = "model_failed"
+    NOTHING_SCORED = "nothing_scored"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Args:
+        best: by validation; without one, the last playbook, with no value.
+        history: of the iterations this call made.
+        final: validation of the last playbook, where the run finished and there are tasks for it.
+        reason: why it stopped, in a sentence.
+    """
+
+    state: State
+    best: Best
+    history: tuple[Row, ...]
+    stop: Stop
+    reason: str
+    final: Scored | None = None
+
+    @property
+    def playbook(self) -> Playbook:
+        return self.state.playbook
+
+
+class RunStore(Protocol):
+    """Where a run lives."""
+
+    @property
+    def detailed(self) -> bool:
+        """Whether records for people are kept."""
+        ...
+
+    def load(self) -> State | None:
+        """The state after the last finished iteration; None for a new run."""
+        ...
+
+    def begin(self, state: State) -> None:
+        """Keep the state of a new run."""
+        ...
+
+    def journal(self, iteration: int) -> Journal: ...
+
+    def commit(self, done: Done) -> None: ...
+
+    def finish(self, result: Result) -> None: ...
+
+
+class InMemory:
+    """Keeps nothing: for studies of thousands of runs."""
+
+    detailed = False
+
+    def load(self) -> State | None:
+        return None
+
+    def begin(self, state: State) -> None:
+        del state
+
+    def journal(self, iteration: int) -> Journal:
+        del iteration
+        return NoJournal()
+
+    def commit(self, done: Done) -> None:
+        del done
+
+    def finish(self, result: Result) -> None:
+        del result
+
+
+class Progress:
+    """Told what happens; this one tells nobody."""
+
+    def begin(self, state: State, iterations: int) -> None:
+        del state, iterations
+
+    def phase(self, iteration: int, name: str) -> None:
+        del iteration, name
+
+    def row(self, row: Row) -> None:
+        del row
+
+
+class SettingsError(ValueError):
+    """Settings that do not go together with what they are used on."""
+
+
+async def optimize(
+    config: RclConfig,
+    parts: Parts,
+    playbook: Playbook | None = None,
+    *,
+    store: RunStore | None = None,
+    progress: Progress | None = None,
+    guard: Callable[[], None] = lambda: None,
+) -> Result:
+    """Learn a playbook.
+
+    Args:
+        playbook: to start from; empty for None. A store that holds a run goes on from there instead.
+        store: a `RunDirectory`, or nothing to leave no files.
+        guard: called before each iteration; raises `BudgetExhausted` to end the run.
+
+    Raises:
+        SettingsError: the settings do not go with the parts.
+    """
+    check(config, parts)
+    store, progress = store or InMemory(), progress or Progress()
+    tasks = {one.id: one for one in parts.train}
+    state = store.load()
+    if state is None:
+        state = start(config, parts, playbook or Playbook())
+        store.begin(state)
+    last = iterations(config, len(tasks))
+    progress.begin(state, last)
+    history: list[Row] = []
+    stop, reason, final = Stop.FINISHED, f"all {last} iterations are done", None
+    try:
+        while state.iteration < last:
+            guard()
+            done = await step(_iteration(config, parts, tasks, state.iteration + 1, store, progress), state)
+            store.commit(done)
+            state = done.state
+            history.append(done.row)
+            progress.row(done.row)
+            if state.spoiled >= SPOILED_LIMIT:
+                stop, reason = Stop.NOTHING_SCORED, _spoiled(state)
+                break
+        else:
+            final = await _final(config, parts, state, progress)
+    except BudgetExhausted as error:
+        stop, reason = Stop.BUDGET, str(error)
+    except LLMError as error:
+        stop, reason = Stop.MODEL_FAILED, f"{type(error).__name__} in iteration {state.iteration + 1}: {error}"
+    result = Result(state, _best(state, final), tuple(history), stop, reason, final)
+    store.finish(result)
+    return result
+
+
+def start(config: RclConfig, parts: Parts, playbook: Playbook) -> State:
+    """The state before the first iteration."""
+    order = single_pass_order([one.id for one in parts.train], config.seed) if config.single_pass else ()
+    return State(
+        config=config.digest,
+        tasks=tasks_digest(parts),
+        playbook=fit(playbook, config.playbook_budget),
+        sampler=SamplerState(order=order),
+    )
+
+
+def iterations(config: RclConfig, pool_size: int) -> int:
+    """How many a run makes."""
+    return single_pass_iterations(pool_size, config.batch_size) if config.single_pass else config.iterations
+
+
+def tasks_digest(parts: Parts) -> str:
+    """16 hexadecimal characters over the tasks and the facts that a run stands on."""
+    ids = [[one.id for one in tasks] for tasks in (parts.train, parts.validation)]
+    return hashlib.sha256(json.dumps([ids, dict(parts.domain)], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check(config: RclConfig, parts: Parts) -> None:
+    """Refuse what would have no effect, or would spoil the figures. Raises `SettingsError`."""
+    if not parts.train:
+        raise SettingsError("there are no tasks to learn from; name another split or pool")
+    _check_sides(parts.train, parts.validation)
+    needs = (
+        (config.dual_trace and parts.probe is None, "dual_trace needs a provider of probe runs"),
+        (config.pp and parts.instruct is None, "pp needs a provider that adds instructions"),
+        (config.use_optimization_state and parts.memory is None, "use_optimization_state needs a memory"),
+        (not config.use_optimization_state and parts.memory is not None, "a memory needs use_optimization_state"),
+        (config.val_interval != 1 and not parts.validation, "val_interval has no effect without validation tasks"),
+    )
+    for wrong, message in needs:
+        if wrong:
+            raise SettingsError(message)
+
+
+def _check_sides(train: Sequence[Task], validation: Sequence[Task]) -> None:
+    """A task or scenario never sits on two sides, and an id names one task (design rule 15)."""
+    for tasks in (train, validation):
+        ids = [one.id for one in tasks]
+        if twice := sorted({one for one in ids if ids.count(one) > 1}):
+            raise SettingsError(f"several tasks share the ids {', '.join(twice[:5])}")
+    for what, key in (("tasks", lambda one: one.id), ("scenarios", lambda one: one.group)):
+        if both := sorted({key(one) for one in train} & {key(one) for one in validation} - {""}):
+            raise SettingsError(f"{what} are in training and in validation: {', '.join(both[:5])}")
+
+
+def _iteration(
+    config: RclConfig, parts: Parts, tasks: dict[str, Task], number: int, store: RunStore, progress: Progress
+) -> Iteration:
+    return Iteration(
+        config=config,
+        parts=parts,
+        tasks=tasks,
+        number=number,
+        journal=store.journal(number),
+        phase=lambda name: progress.phase(number, name),
+        detailed=store.detailed,
+    )
+
+
+async def _final(config: RclConfig, parts: Parts, state: State, progress: Progress) -> Scored | None:
+    """The last edits are validated too. It changes no state, so that a run made longer goes on as if never ended."""
+    if config.skip_validation or not parts.validation:
+        return None
+    progress.phase(state.iteration, "validate")
+    return scored(await validate(parts.runner, parts.provide(state.playbook), parts.validation, config.seed))
+
+
+def _best(state: State, final: Scored | None) -> Best:
+    if state.best is None or state.best.value is None:
+        return Best(playbook=state.playbook, value=final.value if final else None, iteration=state.iteration)
+    if final is not None and final.value is not None and final.value > state.best.value:
+        return Best(playbook=state.playbook, value=final.value, iteration=state.iteration)
+    return state.best
+
+
+def _spoiled(state: State) -> str:
+    return (
+        f"no run was scored in the last {state.spoiled} iterations: the environment or the endpoint fails; "
+        "iteration.json of the last one says how"
+    )

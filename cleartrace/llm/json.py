@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cleartrace.trajectory.record import written
+from cleartrace.llm.text import utf8_safe
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _OPEN = re.compile(r"[{\[]")
@@ -34,7 +34,7 @@ def json_candidates(text: str) -> Iterator[Any]:
     outer = _outermost(text)
     seen: set[str] = set()
     nested = (inner for value in reversed(outer) for inner in _inside(value))
-    for value in map(_utf8, [*reversed(outer), *nested]):
+    for value in map(utf8_safe, [*reversed(outer), *nested]):
         key = repr(value)
         if key not in seen:
             seen.add(key)
@@ -129,14 +129,3 @@ def _inside(value: Any) -> Iterator[Any]:
         children = [child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent)]
         level = [child for child in children if isinstance(child, (dict, list))]
         yield from level
-
-
-def _utf8(value: Any) -> Any:
-    """The value with text that UTF-8 can hold."""
-    if isinstance(value, str):
-        return written(value)
-    if isinstance(value, list):
-        return [_utf8(item) for item in value]
-    if isinstance(value, dict):
-        return {written(str(name)): _utf8(item) for name, item in value.items()}
-    return value

@@ -7,6 +7,7 @@ calls of one iteration share. Values are inserted and never read as templates (R
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent
+_BLANK_LINES = re.compile(r"\n{3,}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def compose(family: str, **values: Any) -> Prompt:
     """The prompt of one call. A value that a template names and `values` lacks is an error."""
     templates = _environment()
     system, user = (_tidy(templates.get_template(f"{family}/{name}.md").render(values)) for name in ("system", "user"))
+    system = _BLANK_LINES.sub("\n\n", system)
     return Prompt(system, user, f"{family}:{version(family)}:{_digest(system, user)}")
 
 

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 
 from cleartrace.context.playbook.render import View, render
 from cleartrace.context.playbook.types import Playbook
+from cleartrace.context.providers.probing import SETS
 from cleartrace.learn.facts import Facts
 from cleartrace.learn.prompts import Prompt, compose
 from cleartrace.learn.protocol import Signal
 from cleartrace.learn.reflect.runs import Budget
 from cleartrace.learn.reflect.tasks import runs_in, shown
-
-PROBE_SETS = {
-    "minimal": ("cite",),
-    "standard": ("cite", "feedback"),
-    "rich": ("questions", "rewrite"),
-    "full": ("cite", "questions", "rewrite", "feedback"),
-}
-"""What each set asks an agent for: entries it acts on, open questions, a look back at each step, missing advice."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +23,8 @@ class Features:
         auxiliary: type of the failure, root cause and coverage gaps beside the analysis.
         batched: all tasks in one call where there are several; otherwise a call for each.
         dual: show each task's probe run and say how to read it.
-        probes: set of instructions that make an agent show what it relies on, a name in `PROBE_SETS`: those of the
-            probe runs, or without `dual` those of all runs. '' is no set, and with `dual` the full one.
+        probes: set of instructions that make an agent show what it relies on, a name in `probing.SETS`: those of
+            the probe runs, or without `dual` those of all runs. '' is no set, and with `dual` the full one.
     """
 
     auxiliary: bool = False
@@ -40,13 +33,13 @@ class Features:
     probes: str = ""
 
     def __post_init__(self) -> None:
-        if self.probes and self.probes not in PROBE_SETS:
-            raise ValueError(f"there is no set of instructions {self.probes!r}; there are {', '.join(PROBE_SETS)}")
+        if self.probes and self.probes not in SETS:
+            raise ValueError(f"there is no set of instructions {self.probes!r}; there are {', '.join(SETS)}")
 
     @property
     def instructions(self) -> tuple[str, ...]:
         """Names of the instructions in force, as the templates know them."""
-        return PROBE_SETS[self.probes or "full"] if self.probes or self.dual else ()
+        return tuple(one.value for one in SETS[self.probes or "full"]) if self.probes or self.dual else ()
 
 
 PLAIN = Features()

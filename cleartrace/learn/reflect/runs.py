@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cleartrace.episodes.types import Outcome, PartKind, PartRef, Step, StepKind, Trajectory
 from cleartrace.learn.text import cut, percent, size
@@ -55,10 +55,11 @@ def trace(trajectory: Trajectory, task_input: str, budget: Budget, limit: int) -
     Text that the prompt shows elsewhere, the task and the context, is named in place of being repeated.
     """
     most = limit // 8  # so that no single step takes the place of all others
-    budget = replace(budget, result_chars=min(budget.result_chars, most), text_chars=min(budget.text_chars, most))
-    steps = [f"[{n}] {_step(one, trajectory, task_input, budget)}" for n, one in enumerate(trajectory.steps, 1)]
+    results, texts = min(budget.result_chars, most), min(budget.text_chars, most)
+    known = {trajectory.context.text.strip(): "(the context)", task_input.strip(): "(the task)"}
+    steps = [f"[{n}] {_step(one, known, results, texts)}" for n, one in enumerate(trajectory.steps, 1)]
     if trajectory.output and not any(trajectory.output in one.text for one in trajectory.steps):
-        steps.append(f"[output] {cut(trajectory.output, budget.text_chars)}")
+        steps.append(f"[output] {cut(trajectory.output, texts)}")
     return _middle_out(steps, limit)
 
 
@@ -91,18 +92,18 @@ def cited(citations: Sequence[PartRef]) -> str:
     return ", ".join(dict.fromkeys(one.id for one in citations))
 
 
-def _step(step: Step, trajectory: Trajectory, task_input: str, budget: Budget) -> str:
+def _step(step: Step, known: dict[str, str], result_chars: int, text_chars: int) -> str:
     if step.kind is StepKind.CALL:
         arguments = step.text if step.arguments is None else _json(step.arguments)
-        return cut(f"call {step.name}({arguments})", budget.text_chars)
+        return cut(f"call {step.name}({arguments})", text_chars)
     if step.kind is StepKind.RESULT:
         head = "result" + (f" of {step.name}" if step.name else "") + (", an error" if step.is_error else "")
-        return f"{head}: {cut(step.text, budget.result_chars)}"
+        return f"{head}: {cut(step.text, result_chars)}"
     text = step.text
     if step.kind is StepKind.INPUT:
-        for known, name in ((trajectory.context.text, "(the context)"), (task_input, "(the task)")):
-            text = text.replace(known.strip(), name) if len(known.strip()) >= _WORTH_NAMING else text
-    return f"{step.kind.value}: {cut(text, budget.text_chars)}"
+        for passage, name in known.items():
+            text = text.replace(passage, name) if len(passage) >= _WORTH_NAMING else text
+    return f"{step.kind.value}: {cut(text, text_chars)}"
 
 
 def _middle_out(lines: list[str], limit: int) -> str:

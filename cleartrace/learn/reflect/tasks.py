@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cleartrace.episodes.types import Episode
 from cleartrace.learn.protocol import Signal
 from cleartrace.learn.reflect.runs import Budget, cited, judgement, material, shown_entries, trace
+from cleartrace.learn.text import cut
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def shown(signal: Signal, budget: Budget, limit: int) -> Shown:
     entries = shown_entries([one.trajectory for one in signal.episodes])
     return Shown(
         id=signal.task.id,
-        text=material("task", signal.task.input),
+        text=material("task", cut(signal.task.input, budget.text_chars)),
         entries=None if entries is None else ", ".join(sorted(entries)),
         runs=tuple(runs),
     )

@@ -6,6 +6,9 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+from pydantic import Field
 
 from cleartrace.episodes.types import Episode, Record
 from cleartrace.learn.clear.subsets import Subset
@@ -15,7 +18,8 @@ class GuidanceRow(Record):
     """One training example of a context augmentation model.
 
     Args:
-        task: the description as agents see it; `guidance` may be empty: the model learns to abstain.
+        task, facts: description and further facts as agents see them.
+        guidance: may be empty: the model learns to abstain.
         subset, episodes, scores: the runs that were contrasted; `reflection`: id of the reflection's own run.
         writer: hash of the reflection agent.
     """
@@ -25,6 +29,7 @@ class GuidanceRow(Record):
     task_id: str
     group: str
     task: str
+    facts: dict[str, Any] = Field(default_factory=dict)
     guidance: str
     subset: str
     episodes: tuple[str, ...]
@@ -87,7 +92,8 @@ def _row(subset: Subset, episode: Episode) -> tuple[Dropped | None, GuidanceRow 
         return Dropped.NO_GUIDANCE, None
     task = subset.task
     return None, GuidanceRow(
-        environment=task.environment, task_id=task.id, group=task.group or task.id, task=task.input, guidance=guidance,
+        environment=task.environment, task_id=task.id, group=task.group or task.id, task=task.input,
+        facts=task.metadata, guidance=guidance,
         subset=subset.id, episodes=subset.episodes, scores=subset.scores, reflection=episode.id,
         writer=episode.trajectory.agent,
     )  # fmt: skip

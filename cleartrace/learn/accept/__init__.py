@@ -1,7 +1,6 @@
 """Acceptance of edits: always (published), paired (ours), validation, Pareto."""
 
 from cleartrace.learn.accept.always import Always
-from cleartrace.learn.accept.bench import RunnerBench
 from cleartrace.learn.accept.paired import Paired
 from cleartrace.learn.accept.pareto import Pareto
 from cleartrace.learn.accept.protocol import AcceptancePolicy, Bench, Case, Decision, Draw, Standing, Verdict
@@ -18,7 +17,6 @@ __all__ = [
     "Draw",
     "Paired",
     "Pareto",
-    "RunnerBench",
     "Standing",
     "Validation",
     "Verdict",

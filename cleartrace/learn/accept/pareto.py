@@ -1,4 +1,4 @@
-"""A front of playbooks, each best on some task; the next edit starts from one of them (as in GEPA, arXiv 2507.19457)."""
+"""A front of playbooks, each best on some task; the next edit starts from one of them (GEPA, arXiv 2507.19457)."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from cleartrace.context.playbook.ops import Operation
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.episodes.types import Record, Task
+from cleartrace.learn.credit.draws import Draw
 
 
 class Standing(str, Enum):
@@ -20,14 +21,6 @@ class Standing(str, Enum):
     HARMFUL = "harmful"
     NO_EFFECT_SHOWN = "no_effect_shown"
     BUDGET_SHORT = "budget_short"
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One run that both sides of a comparison make: equal task and seed, so equal luck where the agent has any."""
-
-    task: Task
-    seed: int
 
 
 @dataclass(frozen=True)

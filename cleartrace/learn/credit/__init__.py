@@ -3,7 +3,7 @@
 from cleartrace.learn.credit.abstain import AbstentionRule, Measured, measure_context
 from cleartrace.learn.credit.citations import citation_credit
 from cleartrace.learn.credit.draws import Draw, credit_draws
-from cleartrace.learn.credit.dropout import dropout
+from cleartrace.learn.credit.dropout import dropout, dropout_credit
 from cleartrace.learn.credit.intervals import Effect, difference_interval
 from cleartrace.learn.credit.leave_one_out import leave_one_out
 from cleartrace.learn.credit.probes import AsProbe
@@ -22,6 +22,7 @@ __all__ = [
     "credit_draws",
     "difference_interval",
     "dropout",
+    "dropout_credit",
     "leave_one_out",
     "measure_context",
 ]

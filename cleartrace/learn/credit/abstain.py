@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import re
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ async def measure_context(
 
 @dataclass(frozen=True)
 class AbstentionRule:
-    """Abstain on a task if the mean effect on the most similar measured tasks is not positive.
+    """Abstain on a task if the mean effect on the most similar measured tasks is not positive; for `Abstaining`.
 
     Args:
         measured: on train tasks; never on those that are evaluated.
@@ -62,7 +63,13 @@ class AbstentionRule:
         total = sum(weight for weight, _, _ in ranked)
         return fmean([effect * weight for weight, _, effect in ranked]) * len(ranked) / total if total > 0 else None
 
-    def __call__(self, task: Task) -> bool:
+    @property
+    def hash(self) -> str:
+        """Changes whenever an answer could."""
+        state = [[one.digest for one in self.measured], self.neighbours, self.least]
+        return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
+
+    def abstains(self, task: Task) -> bool:
         """Whether to abstain. Where nothing similar was measured, context is given."""
         expected = self.expected(task)
         return expected is not None and expected <= self.least

@@ -9,22 +9,24 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, variance
 
-from cleartrace.context.playbook.types import Entry, Playbook
-from cleartrace.episodes.types import Episode
+from cleartrace.episodes.types import Episode, PartRef
 from cleartrace.learn.credit.intervals import Effect, student_quantile
 from cleartrace.learn.credit.types import Credit, Credits, Method
 
 _FEWEST = 6
 
 
-def citation_credit(playbook: Playbook, episodes: Sequence[Episode]) -> Credits:
+def citation_credit(parts: Sequence[PartRef], episodes: Sequence[Episode]) -> Credits:
     """Mean score of runs that cite the entry minus that of runs that saw it and do not, with Welch's interval.
 
     Entries with fewer than six runs of either kind are left out. Only runs that saw the entry at its revision count.
+
+    Args:
+        parts: the entries to judge.
     """
     scored = [one for one in episodes if one.outcome.scored]
     credits = []
-    for entry in playbook.entries:
+    for entry in parts:
         cited, silent = _scores(entry, scored)
         if min(len(cited), len(silent)) >= _FEWEST:
             credits.append(
@@ -38,7 +40,7 @@ def citation_credit(playbook: Playbook, episodes: Sequence[Episode]) -> Credits:
     return Credits(credits=tuple(credits), unscored=len(episodes) - len(scored))
 
 
-def _scores(entry: Entry, episodes: Sequence[Episode]) -> tuple[list[float], list[float]]:
+def _scores(entry: PartRef, episodes: Sequence[Episode]) -> tuple[list[float], list[float]]:
     """Of runs that cite it, and of those that were shown it and do not."""
     cited: list[float] = []
     silent: list[float] = []

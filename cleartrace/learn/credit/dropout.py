@@ -9,30 +9,28 @@ Resources 50:2, 2015).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import numpy as np
 
 from cleartrace.agents.protocol import EpisodeRunner, RunRequest
-from cleartrace.context.playbook.types import Playbook
+from cleartrace.context.providers import Dropout, PlaybookProvider
+from cleartrace.episodes.types import Episode, PartRef
 from cleartrace.learn.credit.draws import Draw
 from cleartrace.learn.credit.intervals import Effect, student_quantile
-from cleartrace.learn.credit.probes import ProviderOf, probe_runs
 from cleartrace.learn.credit.types import Credit, Credits, Method
 
 
 async def dropout(
-    playbook: Playbook,
+    provider: PlaybookProvider,
     draws: Sequence[Draw],
     runner: EpisodeRunner,
-    provide: ProviderOf,
     *,
     rate: float = 0.3,
     runs_each: int = 4,
     seed: int = 0,
 ) -> Credits:
-    """Effects of all entries from `runs_each` x draws runs. Raises `BudgetExhausted`.
+    """Effects of all entries that the provider shows, from `runs_each` x draws runs. Raises `BudgetExhausted`.
 
     Args:
         rate: chance of an entry to be left out. A low one is nearer to the playbook as it stands and needs more runs.
@@ -40,31 +38,35 @@ async def dropout(
     Raises:
         ValueError: `rate` is not inside (0, 1), or `runs_each` is below 2.
     """
-    if not 0.0 < rate < 1.0 or runs_each < 2:
-        raise ValueError(f"need 0 < rate < 1 and at least 2 runs of each draw, got {rate} and {runs_each}")
-    ids = [entry.id for entry in playbook.entries]
-    stream = random.Random(f"{seed}:credit:dropout")
-    present: list[list[float]] = []
-    requests: list[RunRequest] = []
-    for draw in draws:
-        for _ in range(runs_each):
-            kept = [stream.random() >= rate for _ in ids]
-            present.append([float(one) for one in kept])
-            gone = [id for id, one in zip(ids, kept, strict=True) if not one]
-            requests += probe_runs(provide, playbook, gone, [draw])
-    scores = [one.outcome.score for one in await runner.run(requests)]
-    rows = [n for n, score in enumerate(scores) if score is not None]
+    if runs_each < 2:
+        raise ValueError(f"entries are told apart by at least 2 runs of each draw, got {runs_each}")
+    sides = [Dropout(provider, rate, f"{seed}:credit:dropout:{n}") for n in range(runs_each)]
+    episodes = await runner.run([RunRequest(draw.task, draw.seed, side) for draw in draws for side in sides])
+    return dropout_credit(provider.parts, episodes)
+
+
+def dropout_credit(parts: Sequence[PartRef], episodes: Sequence[Episode]) -> Credits:
+    """Effects from runs under dropout, for example those of a store. Runs of one task and seed are one cluster.
+
+    Args:
+        parts: entries that could be shown.
+    """
+    scored = [one for one in episodes if one.outcome.scored]
+    numbers: dict[tuple[str, int], int] = {}
+    cluster = [numbers.setdefault((one.trajectory.task_id, one.trajectory.seed), len(numbers)) for one in scored]
+    shown = [{(part.id, part.revision) for part in one.trajectory.context.parts} for one in scored]
+    present = [[float((part.id, part.revision) in there) for part in parts] for there in shown]
     effects = clustered_effects(
-        np.array([present[n] for n in rows]).reshape(len(rows), len(ids)),
-        np.array([scores[n] for n in rows], dtype=float),
-        np.array([n // runs_each for n in rows]),
+        np.array(present, dtype=float).reshape(len(scored), len(parts)),
+        np.array([one.outcome.score for one in scored], dtype=float),
+        np.array(cluster, dtype=int),
     )
     credits = tuple(
-        Credit(entry_id=entry.id, revision=entry.revision, method=Method.DROPOUT, effect=effect)
-        for entry, effect in zip(playbook.entries, effects, strict=True)
+        Credit(entry_id=part.id, revision=part.revision, method=Method.DROPOUT, effect=effect)
+        for part, effect in zip(parts, effects, strict=True)
         if effect is not None
     )
-    return Credits(credits=credits, runs=len(requests), unscored=len(scores) - len(rows))
+    return Credits(credits=credits, runs=len(episodes), unscored=len(episodes) - len(scored))
 
 
 def clustered_effects(present: np.ndarray, scores: np.ndarray, cluster: np.ndarray) -> list[Effect | None]:

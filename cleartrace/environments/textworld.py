@@ -25,9 +25,9 @@ be undone, and a wrong one can lose the game: the game is then over. The game al
 
 DOMAIN = """Agents play short text games of eight families: cooking a meal after a recipe, putting household objects
 where they belong, finding a coin in a house, reading a map to fetch a coin, solving an arithmetic problem and fetching
-the matching quantity, sorting objects by quantity, doing exactly what Simon says, and following instructions that change
-step by step. They win by exploring without waste, by reading what the game tells them before acting, and by keeping to
-the order that a task asks for. Some families are lost at the first wrong move."""
+the matching quantity, sorting objects by quantity, doing exactly what Simon says, and following instructions that
+change step by step. They win by exploring without waste, by reading what the game tells them before acting, and by
+keeping to the order that a task asks for. Some families are lost at the first wrong move."""
 
 SECTIONS: Mapping[str, str] = {
     "exploring": "how to search a house: doors, containers, what to remember of a room",

@@ -14,6 +14,7 @@ import cleartrace
 from cleartrace.data.cli import app as data_app
 from cleartrace.evaluate import cli as evaluate_cli
 from cleartrace.evaluate.long.cli import app as bench_app
+from cleartrace.learn.rcl.cli import optimize
 from cleartrace.needle.cli import app as needle_app
 from cleartrace.pairs.cli import app as pairs_app
 from cleartrace.probe import cli as probe_cli
@@ -86,6 +87,7 @@ app.command("passrate")(evaluate_cli.passrate)
 app.command("serve")(evaluate_cli.serve)
 app.command("export-lcb")(evaluate_cli.export_lcb)
 app.command("probe")(probe_cli.probe)
+app.command("optimize")(optimize)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ class Acceptance(str, Enum):
     PARETO = "pareto"
 
 
+Rule = tuple[tuple[str, ...], Callable[[Any], bool], str]
+"""Settings, the condition without which they do nothing, and how that is said."""
+
+
 def published(*flags: str) -> dict[str, Any]:
     """Further names of a field, on the command line and in YAML."""
     return {"flags": list(flags)}
@@ -101,10 +105,15 @@ class RclConfig(BaseModel):
     skip_validation: bool = Field(False, description="Never validate; the last playbook counts as the best.")
     checkpoint_interval: int = Field(1, ge=1, description="Keep a copy of the playbook every so many iterations.")
 
+    @classmethod
+    def resolved(cls, values: Mapping[Any, Any]) -> dict[str, Any]:
+        """`values` by the names of fields. Raises ValueError for a name that is unknown or given twice."""
+        return _with_style(resolve_names(cls, values))
+
     @model_validator(mode="before")
     @classmethod
     def _names(cls, values: Any) -> Any:
-        return resolve_names(cls, values) if isinstance(values, Mapping) else values
+        return cls.resolved(values) if isinstance(values, Mapping) else values
 
     @field_validator("group_size", mode="before")
     @classmethod
@@ -113,11 +122,15 @@ class RclConfig(BaseModel):
 
     @model_validator(mode="after")
     def _each_has_an_effect(self) -> RclConfig:
-        for names, needed, message in _RULES:
+        for names, needed, message in self._rules():
             for name in names:
                 if getattr(self, name) != type(self).model_fields[name].default and not needed(self):
                     raise ValueError(f"{name} has no effect {message}")
         return self
+
+    @classmethod
+    def _rules(cls) -> tuple[Rule, ...]:
+        return _RULES
 
     @property
     def perturbation(self) -> Perturbation:
@@ -157,8 +170,8 @@ class RclConfig(BaseModel):
         return hashlib.sha256(json.dumps(self.binding(), sort_keys=True).encode()).hexdigest()[:16]
 
 
-# Settings, the condition without which they do nothing, and how that is said.
-_RULES: tuple[tuple[tuple[str, ...], Callable[[RclConfig], bool], str], ...] = (
+_STYLE = "reflector_prompt_style"
+_RULES: tuple[Rule, ...] = (
     (("iterations",), lambda c: not c.single_pass, "with single_pass, which goes once through the tasks"),
     (
         ("failure_replay_ratio", "failure_replay_unseen_first"),
@@ -197,6 +210,20 @@ def other_names(cls: type[BaseModel]) -> dict[str, str]:
     return found
 
 
+def _with_style(values: dict[str, Any]) -> dict[str, Any]:
+    """The published `reflector_prompt_style` is the same switch as auxiliary_losses: `standard` or `enriched`."""
+    style = values.pop(_STYLE, None)
+    if style is None:
+        return values
+    if style not in ("standard", "enriched"):
+        raise ValueError(f"{_STYLE} is standard or enriched, got {style!r}")
+    if values.get("auxiliary_losses", style == "enriched") is not (style == "enriched"):
+        raise ValueError(
+            f"{_STYLE}={style} contradicts auxiliary_losses={values['auxiliary_losses']}: they are one switch"
+        )
+    return {**values, "auxiliary_losses": style == "enriched"}
+
+
 def resolve_names(cls: type[BaseModel], values: Mapping[Any, Any]) -> dict[str, Any]:
     """`values` by the names of fields: published names and dashes are understood.
 
@@ -206,7 +233,7 @@ def resolve_names(cls: type[BaseModel], values: Mapping[Any, Any]) -> dict[str, 
     for given, value in values.items():
         name = str(given).replace("-", "_")
         name = others.get(name, name)
-        if name not in cls.model_fields:
+        if name not in cls.model_fields and name != _STYLE:
             near = difflib.get_close_matches(name, [*cls.model_fields, *others], n=1, cutoff=0.0)
             raise ValueError(f"there is no setting {given!r}; the nearest is {near[0]!r}")
         if name in resolved:

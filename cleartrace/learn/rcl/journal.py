@@ -36,14 +36,19 @@ class NoJournal:
 
 
 class FileJournal:
-    """One file for each thing made, written whole: `<folder>/<name>.json` with `inputs` (a digest) and `result`."""
+    """One file for each thing made, written whole: `<folder>/<name>.json` with `inputs` (a digest) and `result`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        under: settings that every result depends on.
+    """
+
+    def __init__(self, folder: Path, under: str = "") -> None:
         self._folder = folder
+        self._under = under
 
     async def once(self, name: str, kind: type[R], inputs: Callable[[], object], make: Make[R]) -> R:
         path = self._folder / f"{_file_name(name)}.json"
-        digest = hashlib.sha256(repr(inputs()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        digest = hashlib.sha256(repr((self._under, inputs())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         if (found := _read(path, digest, kind)) is not None:
             return found
         made = await make()

@@ -73,7 +73,9 @@ class RunStore(Protocol):
         """Keep the state of a new run."""
         ...
 
-    def journal(self, iteration: int) -> Journal: ...
+    def journal(self, iteration: int, under: str) -> Journal:
+        """`under`: settings that everything in it depends on."""
+        ...
 
     def commit(self, done: Done) -> None: ...
 
@@ -91,8 +93,8 @@ class InMemory:
     def begin(self, state: State) -> None:
         del state
 
-    def journal(self, iteration: int) -> Journal:
-        del iteration
+    def journal(self, iteration: int, under: str) -> Journal:
+        del iteration, under
         return NoJournal()
 
     def commit(self, done: Done) -> None:
@@ -127,21 +129,23 @@ async def optimize(
     store: RunStore | None = None,
     progress: Progress | None = None,
     guard: Callable[[], None] = lambda: None,
+    allow_change: bool = False,
 ) -> Result:
     """Learn a playbook.
 
     Args:
         playbook: to start from; empty for None. A store that holds a run goes on from there instead.
         store: a `RunDirectory`, or nothing to leave no files.
-        guard: called before each iteration; raises `BudgetExhausted` to end the run.
+        guard: called before each phase of an iteration; raises `BudgetExhausted` to end the run.
+        allow_change: go on with a run under other settings, tasks or models than it was begun with.
 
     Raises:
-        SettingsError: the settings do not go with the parts.
+        SettingsError: the settings do not go with the parts, or with the run that is to go on.
     """
     check(config, parts)
     store, progress = store or InMemory(), progress or Progress()
     tasks = {one.id: one for one in parts.train}
-    state = store.load()
+    state = _continued(store.load(), config, parts, allow_change)
     if state is None:
         state = start(config, parts, playbook or Playbook())
         store.begin(state)
@@ -151,8 +155,7 @@ async def optimize(
     stop, reason, final = Stop.FINISHED, f"all {last} iterations are done", None
     try:
         while state.iteration < last:
-            guard()
-            done = await step(_iteration(config, parts, tasks, state.iteration + 1, store, progress), state)
+            done = await step(_iteration(config, parts, tasks, state, store, progress, guard), state)
             store.commit(done)
             state = done.state
             history.append(done.row)
@@ -221,16 +224,39 @@ def _check_sides(train: Sequence[Task], validation: Sequence[Task]) -> None:
             raise SettingsError(f"{what} are in training and in validation: {', '.join(both[:5])}")
 
 
+def _continued(state: State | None, config: RclConfig, parts: Parts, allow_change: bool) -> State | None:
+    """The state under these settings; refused where it was begun under others."""
+    if state is None:
+        return None
+    now = {"config": config.digest, "tasks": tasks_digest(parts)}
+    for name, what in (("config", "settings"), ("tasks", "tasks, agent or models")):
+        if getattr(state, name) != now[name] and not allow_change:
+            raise SettingsError(f"the run was begun with other {what}; go back to them, or allow the change")
+    return state.model_copy(update=now)
+
+
 def _iteration(
-    config: RclConfig, parts: Parts, tasks: dict[str, Task], number: int, store: RunStore, progress: Progress
+    config: RclConfig,
+    parts: Parts,
+    tasks: dict[str, Task],
+    state: State,
+    store: RunStore,
+    progress: Progress,
+    guard: Callable[[], None],
 ) -> Iteration:
+    number = state.iteration + 1
+
+    def phase(name: str) -> None:
+        guard()
+        progress.phase(number, name)
+
     return Iteration(
         config=config,
         parts=parts,
         tasks=tasks,
         number=number,
-        journal=store.journal(number),
-        phase=lambda name: progress.phase(number, name),
+        journal=store.journal(number, f"{state.config}:{state.tasks}"),
+        phase=phase,
         detailed=store.detailed,
     )
 

@@ -98,8 +98,8 @@ class RunDirectory:
         self._write_playbooks(state)
         write_record(self.folder / "state.json", state)
 
-    def journal(self, iteration: int) -> Journal:
-        return FileJournal(self._iteration(iteration))
+    def journal(self, iteration: int, under: str) -> Journal:
+        return FileJournal(self._iteration(iteration), under)
 
     def commit(self, done: Done) -> None:
         folder = self._iteration(done.row.iteration)

@@ -46,9 +46,6 @@ _BUDGET = {Thinking.LOW: 2048, Thinking.MEDIUM: 8192, Thinking.HIGH: 24576}
 class AnthropicMessages(Endpoint):
     """POST `{base_url}/v1/messages`. Blocks of thought go back as they came, with their signatures (R25)."""
 
-    provider = "anthropic"
-    default_url = "https://api.anthropic.com"
-
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._clients = PerLoop(

@@ -28,6 +28,11 @@ from cleartrace.llm.protocol import (
 from cleartrace.llm.text import utf8_safe
 
 T = TypeVar("T")
+DEFAULT_URLS = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "google": "https://generativelanguage.googleapis.com",
+}
 _REFUSAL_CODES = frozenset({"content_filter", "content_policy_violation"})
 _SPENT_CODES = frozenset({"insufficient_quota"})
 _SHOWN = 400
@@ -56,6 +61,7 @@ class Options:
     """Of one endpoint.
 
     Args:
+        provider: `openai`, `anthropic` or `google`: the dialect.
         model: as the endpoint calls it.
         timeout_s: for one whole answer.
         max_tokens: for requests that set none.
@@ -63,6 +69,7 @@ class Options:
         extra: fields of the request's body, over ours; None takes a field out.
     """
 
+    provider: str
     model: str
     base_url: str
     key: str = field(repr=False)
@@ -72,6 +79,20 @@ class Options:
     thinking_mode: ThinkingMode = ThinkingMode.LEVEL
     limit_field: str = "max_tokens"
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """`provider/model`, the address where it is not the provider's own, and each setting that changes replies."""
+        place = "" if self.base_url == DEFAULT_URLS[self.provider] else f"@{self.base_url}"
+        settings = {
+            "max_tokens": self.max_tokens,
+            "schema_mode": self.schema_mode.value if self.schema_mode is not SchemaMode.NATIVE else None,
+            "thinking_mode": self.thinking_mode.value if self.thinking_mode is not ThinkingMode.LEVEL else None,
+            "extra": dict(self.extra) or None,
+        }
+        differing = {name: value for name, value in settings.items() if value is not None}
+        said = f" {json.dumps(differing, sort_keys=True)}" if differing else ""
+        return f"{self.provider}/{self.model}{place}{said}"
 
 
 class PerLoop(Generic[T]):
@@ -96,27 +117,12 @@ class PerLoop(Generic[T]):
 class Endpoint(ABC):
     """A model behind HTTP. A subclass speaks one dialect and raises `LLMError` alone."""
 
-    provider: str
-    default_url: str
-
     def __init__(self, options: Options) -> None:
         self.options = options
 
     @property
     def model(self) -> str:
-        place = "" if self.options.base_url == self.default_url else f"@{self.options.base_url}"
-        differing = {
-            name: value.value if isinstance(value, Enum) else value
-            for name, value, usual in (
-                ("max_tokens", self.options.max_tokens, None),
-                ("schema_mode", self.options.schema_mode, SchemaMode.NATIVE),
-                ("thinking_mode", self.options.thinking_mode, ThinkingMode.LEVEL),
-                ("extra", dict(self.options.extra), {}),
-            )
-            if value != usual
-        }
-        name = f"{self.provider}/{self.options.model}{place}"
-        return f"{name} {json.dumps(differing, sort_keys=True)}" if differing else name
+        return self.options.name
 
     async def complete(self, request: Request) -> Reply:
         """One HTTP request. Raises `LLMError`."""

@@ -50,9 +50,6 @@ _FILTERS = frozenset(
 class GeminiContent(Endpoint):
     """POST `{base_url}/v1beta/models/MODEL:generateContent`. Signatures of thoughts go back with their parts."""
 
-    provider = "google"
-    default_url = "https://generativelanguage.googleapis.com"
-
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._clients = PerLoop(self._connected)

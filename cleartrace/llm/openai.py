@@ -44,9 +44,6 @@ _BROKEN = frozenset({"abort", "aborted", "error"})
 class OpenAIChat(Endpoint):
     """POST `{base_url}/chat/completions`. Calls of one turn stay in order; no tool choice is ever forced."""
 
-    provider = "openai"
-    default_url = "https://api.openai.com/v1"
-
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._clients = PerLoop(

@@ -94,7 +94,7 @@ def _fitting(
 
     Chosen by a sum over pieces, which costs one count an entry; the whole text is then counted, and decides.
     """
-    left = cap - count(TITLE + "\n\n")
+    left = cap - count(TITLE)
     sections: set[str] = set()
     chosen: list[Entry] = []
     for entry in best_first(entries):

@@ -19,7 +19,7 @@ for package in "${omit[@]}"; do flags+=(--no-emit-package "$package"); done
 sources=$(mktemp)
 body=$(mktemp)
 trap 'rm -f "$sources" "$body"' EXIT
-printf '%s\n' "-e ./code-judge[dev]" "-e .[cpu,dev,llm]" >"$sources"
+printf '%s\n' "-e ./code-judge[dev]" "-e .[clear,cpu,dev,gepa,llm]" >"$sources"
 [ ! -f requirements.txt ] || cp requirements.txt "$body"
 
 uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --upgrade-package pip \
@@ -27,7 +27,7 @@ uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annota
 
 {
     echo "# The CPU quickstart and the tests, pinned for Python 3.10 to 3.12 on Linux."
-    echo "# Written by scripts/lock.sh from pyproject.toml[cpu,dev,llm] and code-judge/pyproject.toml. Do not edit."
+    echo "# Written by scripts/lock.sh from pyproject.toml[clear,cpu,dev,gepa,llm] and code-judge/pyproject.toml. Do not edit."
     grep -v '^#' "$body" | sed -E 's/==([^ ;+]+)\+cpu/==\1/' | grep -v '^-e '
 } >requirements.txt
 echo "lock: $(grep -c == requirements.txt) pins in requirements.txt"

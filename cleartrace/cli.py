@@ -12,6 +12,7 @@ import typer
 
 import cleartrace
 from cleartrace.data.cli import app as data_app
+from cleartrace.episodes.cli import app as episodes_app
 from cleartrace.evaluate import cli as evaluate_cli
 from cleartrace.evaluate.long.cli import app as bench_app
 from cleartrace.learn.rcl.cli import optimize
@@ -22,6 +23,7 @@ from cleartrace.probe import cli as probe_cli
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train agents on cleaned trajectories.")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
+app.add_typer(episodes_app, name="episodes")
 app.add_typer(needle_app, name="needle")
 app.add_typer(pairs_app, name="pairs")
 

@@ -67,8 +67,9 @@ class Draft:
             self.output = clean(reply.text)
             self.steps.append(Step(kind=StepKind.MESSAGE, text=self.output))
 
-    def call(self, call: ToolCall) -> None:
-        text = "" if call.arguments is not None else clean(call.raw)
+    def call(self, call: ToolCall, as_text: bool = False) -> None:
+        """`as_text`: it was written in a message, and `Step.text` says how."""
+        text = "" if call.arguments is not None and not as_text else clean(call.raw)
         step = Step(kind=StepKind.CALL, name=call.name, arguments=call.arguments, call_id=call.id, text=text)
         self.steps.append(step)
 

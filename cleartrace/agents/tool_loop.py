@@ -200,16 +200,16 @@ class _Loop:
         """Results in the order of the calls, then what the environment says."""
         if len(seen.results) < len(usable) and not seen.done:
             raise EnvironmentFault(f"{len(usable)} calls were made and {len(seen.results)} results came back")
+        native = self.agent.style is CallStyle.NATIVE
         results, shown = iter(seen.results), []
         for number, call in enumerate(calls):
-            self.draft.call(call)
+            self.draft.call(call, not native)
             fault = faults.get(number, "")
             result = CallResult(call_id=call.id, text=fault, is_error=True) if fault else next(results, None)
             if result is not None:
                 text = clip(clean(result.text), self.agent.limits.tool_output_chars)
                 self.draft.result(call, text, result.is_error)
                 shown.append((call, text, result.is_error))
-        native = self.agent.style is CallStyle.NATIVE
         if native:
             self.draft.messages += [
                 Message(role="tool", content=text, call_id=call.id, is_error=bad) for call, text, bad in shown

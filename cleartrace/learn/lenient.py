@@ -7,8 +7,11 @@ from copy import deepcopy
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
+from pydantic.config import JsonDict
 from typing_extensions import Self
 
+CLOSED: JsonDict = {"additionalProperties": False}
+"""For the schema that a model is shown: it is not invited to invent fields. Those it writes anyway are ignored."""
 _SHOWN = 160
 _Path = tuple["str | int", ...]
 
@@ -28,7 +31,7 @@ class Lenient(BaseModel):
         ([1, 3], 1)
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_extra=CLOSED)
     _dropped: tuple[str, ...] = PrivateAttr(default=())
 
     @property

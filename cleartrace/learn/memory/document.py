@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from cleartrace.episodes.types import Record
+from cleartrace.learn.lenient import CLOSED
 from cleartrace.learn.text import shorten
 
 LIST_ROWS = 10
@@ -137,12 +138,18 @@ class LedgerRow(Record):
     notes: Sentence = ""
 
 
-class StrategyMemory(Record):
+class Notes(Record):
+    """What a model writes and nothing checks."""
+
+    model_config = ConfigDict(json_schema_extra=CLOSED)
+
+
+class StrategyMemory(Notes):
     questions: Lines = ()
     notes: Lines = ()
 
 
-class ModelObservations(Record):
+class ModelObservations(Notes):
     """About the agent's model."""
 
     capability_gaps: Lines = ()
@@ -151,14 +158,14 @@ class ModelObservations(Record):
     interference: Lines = ()
 
 
-class ReasoningPatterns(Record):
+class ReasoningPatterns(Notes):
     reliable_behaviours: Lines = ()
     common_mistakes: Lines = ()
     entry_styles_that_work: Lines = ()
     scaffolding_effectiveness: Lines = ()
 
 
-class Velocity(Record):
+class Velocity(Notes):
     stage: Stage = Stage.EXPLORATION
     recurring_failures: Lines = ()
     single_occurrence_failures: Lines = ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from cleartrace.context.playbook.types import Playbook
-from cleartrace.learn.lenient import Lenient
+from cleartrace.learn.lenient import CLOSED, Lenient
 from cleartrace.learn.memory.document import (
     Evidence,
     Health,
@@ -26,6 +26,8 @@ from cleartrace.learn.memory.record import IterationRecord, measured_status
 
 
 class AssessmentOpinion(BaseModel):
+    model_config = ConfigDict(json_schema_extra=CLOSED)
+
     health: Health = Health.HEALTHY
     observed_gaps: Lines = ()
     coherence_issues: Lines = ()
@@ -33,6 +35,8 @@ class AssessmentOpinion(BaseModel):
 
 class RowOpinion(BaseModel):
     """On an iteration that is in the ledger already."""
+
+    model_config = ConfigDict(json_schema_extra=CLOSED)
 
     iteration: int
     status: Status = Status.UNTESTED

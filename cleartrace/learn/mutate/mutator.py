@@ -16,6 +16,7 @@ from cleartrace.learn.rcl.streams import seed_of
 from cleartrace.learn.reflect.runs import BUDGET, Budget
 from cleartrace.learn.reflect.tasks import runs_in, shown
 from cleartrace.llm.protocol import LLM, Malformed, Refused, Request, Role, Thinking
+from cleartrace.trajectory.record import written
 
 
 class LLMMutator:
@@ -101,7 +102,7 @@ def read_proposal(text: str, offered: Collection[Op], tasks: Sequence[str], prom
         operations=taken,
         refused=(*read.refused, *surplus),
         summary=read_summary(text),
-        raw=text,
+        raw=written(text) or "",
         prompt_hash=prompt_hash,
         error=unreadable[0] if len(read.refused) == 1 and unreadable else "",
     )

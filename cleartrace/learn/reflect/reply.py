@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from cleartrace.context.playbook.ops import Refusal
 from cleartrace.context.playbook.types import Playbook
-from cleartrace.learn.lenient import Lenient
+from cleartrace.learn.lenient import CLOSED, Lenient
 from cleartrace.learn.protocol import (
     CoverageGap,
     EntryVerdict,
@@ -20,17 +20,22 @@ from cleartrace.learn.protocol import (
     Tag,
 )
 from cleartrace.learn.reflect.runs import shown_entries
+from cleartrace.trajectory.record import written
 
 _STRIPPED = " \t\n[](){}`'\"#"
 
 
 class VerdictRow(BaseModel):
+    model_config = ConfigDict(json_schema_extra=CLOSED)
+
     entry_id: str
     tag: Tag
     why: str = ""
 
 
 class GapRow(BaseModel):
+    model_config = ConfigDict(json_schema_extra=CLOSED)
+
     situation: str
     trigger: str = ""
     kind: GapKind = GapKind.PROCEDURE
@@ -159,7 +164,7 @@ def checked(
 
 def unread(text: str, signals: Sequence[Signal], reason: str, prompt_hash: str) -> Reflection:
     """A reply that could not be read: its text is the analysis, and nothing is counted."""
-    return nothing(signals, reason, prompt_hash).model_copy(update={"analysis": text.strip()})
+    return nothing(signals, reason, prompt_hash).model_copy(update={"analysis": (written(text) or "").strip()})
 
 
 def nothing(signals: Sequence[Signal], reason: str, prompt_hash: str = "") -> Reflection:

@@ -20,9 +20,9 @@ class Budget:
     Args:
         result_chars: of one result of a tool; start and end are kept.
         text_chars: of any other step.
-        judgement_chars: of feedback and of details, each.
-        run_bytes: of one run, UTF-8. The first and the last steps are kept.
-        total_bytes: of all runs of one prompt; split evenly over them.
+        judgement_chars: of feedback and of details, each, and never more than an eighth of the run's bytes.
+        run_bytes: of the trace of one run, UTF-8. The first and the last steps are kept.
+        total_bytes: of all traces of one prompt; split evenly over them.
     """
 
     result_chars: int = 2_000
@@ -63,15 +63,15 @@ def trace(trajectory: Trajectory, task_input: str, budget: Budget, limit: int) -
     return _middle_out(steps, limit)
 
 
-def judgement(outcome: Outcome, trajectory: Trajectory, budget: Budget) -> str:
-    """Score, how the run ended, and what the evaluator said."""
+def judgement(outcome: Outcome, trajectory: Trajectory, chars: int) -> str:
+    """Score, how the run ended, and what the evaluator said: feedback and details at most `chars` each."""
     lines = [f"score: {percent(outcome.score)}", f"ended by: {trajectory.stop.value.replace('_', ' ')}"]
     if outcome.failure is not None:
         lines.append(f"failure: {outcome.failure.kind.value.replace('_', ' ')}. {outcome.failure.message}".rstrip())
     if outcome.feedback:
-        lines.append(f"feedback: {cut(outcome.feedback, budget.judgement_chars)}")
+        lines.append(f"feedback: {cut(outcome.feedback, chars)}")
     if outcome.details:
-        lines.append(f"details: {cut(_json(outcome.details), budget.judgement_chars)}")
+        lines.append(f"details: {cut(_json(outcome.details), chars)}")
     return "\n".join(lines)
 
 

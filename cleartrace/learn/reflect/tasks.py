@@ -56,5 +56,5 @@ def _run(episode: Episode, name: str, signal: Signal, budget: Budget, limit: int
         parts.append(f"Entries the agent said it used: {cited(trajectory.citations)}")
     if trajectory.unknown_citations:
         parts.append(f"Ids it cited and was not shown: {', '.join(trajectory.unknown_citations)}")
-    parts.append(material("judgement", judgement(episode.outcome, trajectory, budget)))
+    parts.append(material("judgement", judgement(episode.outcome, trajectory, min(budget.judgement_chars, limit // 8))))
     return "\n".join(parts)

@@ -1,5 +1,6 @@
 """Prompts are composed per call: every feature in every mode, each part once (R10, R11, R15, A13)."""
 
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -9,6 +10,7 @@ from cleartrace.context.playbook.types import Entry, Playbook
 from cleartrace.learn.facts import Facts
 from cleartrace.learn.prompts import version
 from cleartrace.learn.reflect.prompt import Features, reflection_prompt
+from cleartrace.learn.reflect.reply import reply_model
 from cleartrace.learn.reflect.runs import Budget
 from tests.learn.samples import FACTS, PLAYBOOK, signal
 
@@ -120,3 +122,9 @@ def test_the_whole_prompt_keeps_its_total_of_bytes():
     signals = [long.model_copy(update={"episodes": (changed,) * 8})]
     text = reflection_prompt(FACTS, Features(), Budget(total_bytes=40_000), signals, PLAYBOOK).user
     assert len(text.encode()) < 44_000
+
+
+@pytest.mark.parametrize("auxiliary, batched", list(product([False, True], repeat=2)))
+def test_the_schema_invites_no_other_fields(auxiliary, batched):
+    schema = json.dumps(reply_model(auxiliary, batched).model_json_schema())
+    assert schema.count('"type": "object"') == schema.count('"additionalProperties": false') >= 2

@@ -185,3 +185,19 @@ def test_s11_seeds_of_calls_derive_from_seed_and_task():
 
     assert seeds(1) == seeds(1) != seeds(2)
     assert len(set(seeds(1))) == 2
+
+
+def test_s3_broken_tasks_of_a_batched_reply_are_counted():
+    reply = {
+        "patterns": None,
+        "tasks": ["t1", {"task": 1, "analysis": ""}, {"task": 2, "analysis": "fine", "verdicts": 3}],
+    }
+    first, second, over = reflect(Scripted([json.dumps(reply)]), [signal("t1"), signal("t2")], Features(batched=True))
+    assert "says nothing" in first.error
+    assert (second.analysis, len(second.dropped)) == ("fine", 1)
+    assert (over.analysis, len(over.dropped)) == ("", 3)
+
+
+def test_half_a_character_in_a_reply_can_be_written_to_a_file():
+    (found,) = reflect(Scripted(["careless \ud83d", "careless \ud83d"]), [signal()])
+    assert found.analysis.encode("utf-8").decode() == "careless \ufffd"

@@ -44,7 +44,7 @@ def test_rule_1_no_score_and_no_feedback_is_in_a_trace():
 
 
 def test_s5_a_score_of_two_thirds_is_shown_as_67_percent():
-    assert judgement(Outcome(score=0.67), run().trajectory, Budget()).splitlines()[0] == "score: 67 %"
+    assert judgement(Outcome(score=0.67), run().trajectory, 500).splitlines()[0] == "score: 67 %"
     assert percent(2 / 3) == "67 %"
 
 
@@ -57,7 +57,7 @@ def test_s5_only_a_full_pass_reads_100_and_only_zero_reads_0(score):
 
 def test_a_judgement_says_how_the_run_ended():
     failure = Failure(kind=FailureKind.STEP_LIMIT, message="after 30 steps")
-    text = judgement(Outcome(score=0.0, failure=failure, details={"passed": 3}), run().trajectory, Budget())
+    text = judgement(Outcome(score=0.0, failure=failure, details={"passed": 3}), run().trajectory, 500)
     assert "failure: step limit. after 30 steps" in text and 'details: {"passed": 3}' in text
 
 

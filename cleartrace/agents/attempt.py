@@ -23,7 +23,7 @@ from cleartrace.episodes.types import (
 from cleartrace.llm.protocol import BudgetExhausted, LLMError
 from cleartrace.trajectory.record import written
 
-LATE_S = 0.3
+LATE_S = 0.2
 """How long after its deadline an agent may still hand in what it did until then."""
 
 

@@ -14,7 +14,7 @@ DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
 """When the present run must be over, on `time.monotonic`. An agent that keeps to it returns what it did until then; one
 that does not is cancelled a little later, and what it did is lost."""
 
-AGENT_END_S = 0.15
+AGENT_END_S = 0.1
 """How long an agent waits for its session to end after the deadline."""
 
 

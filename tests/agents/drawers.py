@@ -17,14 +17,15 @@ class Drawers:
     Args:
         fail: `(place, how)`: where it goes wrong, one of `session`, `start`, `act`, `outcome`, `close`; `fault`,
             `error`, or a number of seconds to sleep there.
+        only: the one task on which it goes wrong; "" for all.
     """
 
     name = "drawers"
     domain = "Finding keys."
     sections: dict[str, str] = {}
 
-    def __init__(self, fail: tuple[str, str | float] | None = None) -> None:
-        self.fail = fail
+    def __init__(self, fail: Sequence[str | float] | None = None, only: str = "") -> None:
+        self.fail, self.only = fail, only
         self.opened = 0
         self.built = 0
 
@@ -35,13 +36,13 @@ class Drawers:
         return [Action(calls=(call("done", {"n": 3}),))]
 
     def session(self, task_id: str, seed: int) -> "Search":
-        self.trip("session")
+        self.trip("session", task_id)
         self.built += 1
         self.opened += 1
         return Search(self, task_id)
 
-    def trip(self, place: str) -> None:
-        if self.fail is None or self.fail[0] != place:
+    def trip(self, place: str, task_id: str) -> None:
+        if self.fail is None or self.fail[0] != place or self.only not in ("", task_id):
             return
         how = self.fail[1]
         if how == "fault":
@@ -59,11 +60,11 @@ class Search:
         self.closed = False
 
     def start(self) -> Observation:
-        self.world.trip("start")
+        self.world.trip("start", self.task_id)
         return Observation(system="RULES: be brief.", text="There are 5 drawers.", tools=(OPEN, DONE))
 
     def act(self, action: Action) -> Observation:
-        self.world.trip("act")
+        self.world.trip("act", self.task_id)
         results = []
         for one in action.calls:
             n = (one.arguments or {}).get("n")
@@ -75,14 +76,14 @@ class Search:
         return Observation(results=tuple(results), text=text, done=self.said is not None)
 
     def outcome(self) -> Outcome:
-        self.world.trip("outcome")
+        self.world.trip("outcome", self.task_id)
         return Outcome(score=float(self.said == 3), feedback="the key was in 3")
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
             self.world.opened -= 1
-        self.world.trip("close")
+        self.world.trip("close", self.task_id)
 
 
 def call(name: str, arguments: dict | None, id: str = "c1", raw: str = "") -> ToolCall:

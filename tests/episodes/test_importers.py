@@ -51,7 +51,6 @@ OPENAI = [
     {"role": "tool", "tool_call_id": "2", "content": "unreadable"},
     {"role": "assistant", "content": "Dust."},
 ]
-DUST = [{"type": "text", "text": "dust"}]
 ANTHROPIC = [
     {"role": "user", "content": "Look"},
     {

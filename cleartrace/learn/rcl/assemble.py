@@ -1,50 +1,199 @@
-"""The parts of a run, from its settings."""
+"""The parts of a run, from its settings: tasks, agent, learners, and the models behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
+from cleartrace.agents.runner import Runner
+from cleartrace.agents.settings import Limits as AgentLimits
+from cleartrace.agents.tool_loop import ToolLoopAgent
+from cleartrace.context.playbook.ops import Op
+from cleartrace.environments.host import Host
+from cleartrace.environments.protocol import EnvironmentFault
+from cleartrace.environments.registry import MissingPackage
 from cleartrace.episodes.store import EpisodeStore
+from cleartrace.episodes.types import Task
+from cleartrace.learn.facts import Facts
+from cleartrace.learn.memory.memory import OptimizerMemory
+from cleartrace.learn.mutate import LLMMutator, Options, Runs, Summariser
 from cleartrace.learn.rcl.parts import Parts
 from cleartrace.learn.rcl.run_config import ConfigError, RunConfig
+from cleartrace.learn.rcl.wiring import acceptance_of, providers
+from cleartrace.learn.reflect.prompt import Features
+from cleartrace.learn.reflect.reflector import LLMReflector
 from cleartrace.llm.budget import Budget
+from cleartrace.llm.connect import ConnectError, connect
 from cleartrace.llm.ledger import Ledger
+from cleartrace.llm.protocol import LLM
+
+VALIDATION_SPLITS = ("validation", "val", "dev")
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """`sections`: of a playbook for this environment."""
+    """`sections`: of a playbook for this environment. `notes`: what should be known before the run."""
 
     parts: Parts
     sections: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 async def assemble(
     config: RunConfig, ledger: Ledger, budget: Budget, store: EpisodeStore, stack: AsyncExitStack
 ) -> Assembled:
     """Everything a run needs; what must be closed is on `stack`. Raises `ConfigError`."""
-    if config.simulated:
-        return _simulated(config, ledger, budget, store)
-    raise ConfigError(f"{config.environment} needs a model: give --model provider/model")
+    try:
+        if config.simulated:
+            return _simulated(config, ledger, budget, store)
+        if not config.model:
+            raise ConfigError(f"{config.environment} needs a model: give --model provider/model")
+        return await _real(config, budget, store, stack)
+    except (ConnectError, MissingPackage, EnvironmentFault, ImportError, TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def _simulated(config: RunConfig, ledger: Ledger, budget: Budget, store: EpisodeStore) -> Assembled:
     from cleartrace.environments.ruleworld import RuleWorld
     from cleartrace.learn.rcl.simulated import simulated_parts
 
-    try:
-        world = RuleWorld(**config.environment_options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"options of ruleworld: {error}") from None
+    world = RuleWorld(**config.environment_options)
+    train, validation = sides(config, world.tasks())
     parts = simulated_parts(
-        world,
-        config,
-        split=config.split,
-        val_split="" if config.skip_validation else config.val_split,
-        store=store,
-        ledger=ledger,
-        budget=budget,
+        world, config, train=train, validation=validation, store=store, ledger=ledger, budget=budget
     )
-    return Assembled(parts, world.sections)
+    return Assembled(parts, world.sections, notes(config, train, validation))
+
+
+async def _real(config: RunConfig, budget: Budget, store: EpisodeStore, stack: AsyncExitStack) -> Assembled:
+    models = _Models(config, budget, stack)
+    user = models.get(config.user_model) if config.user_model else None
+    host = Host(config.environment, config.environment_options, user=user, processes=config.max_workers)
+    await stack.enter_async_context(host)
+    train, validation = sides(config, await host.tasks())
+    facts = Facts(host.name, host.domain, dict(host.sections))
+    agent = ToolLoopAgent(
+        models.get(config.model),
+        host,
+        limits=AgentLimits(max_turns=config.max_steps, max_output_tokens=config.max_output_tokens),
+        temperature=config.temperature,
+        thinking=config.thinking_level,
+        style=config.call_style,
+    )
+    provide, probe, instruct = providers(config)
+    names = {role: getattr(config, role) for role in ("reflector_model", "mutator_model", "optimization_state_model")}
+    parts = Parts(
+        train=train,
+        validation=validation,
+        runner=Runner(agent, store, concurrency=config.max_workers, time_limit_s=config.task_timeout),
+        reflector=_reflector(config, models, facts),
+        mutator=_mutator(config, models, facts),
+        provide=provide,
+        probe=probe,
+        instruct=instruct,
+        acceptance=acceptance_of(config, validation),
+        memory=_memory(config, models, facts),
+        domain={"agent": agent.hash, **names},
+    )
+    return Assembled(parts, host.sections, notes(config, train, validation))
+
+
+class _Models:
+    """Each model is connected once, whatever roles it has."""
+
+    def __init__(self, config: RunConfig, budget: Budget, stack: AsyncExitStack) -> None:
+        self._config, self._budget, self._stack = config, budget, stack
+        self._open: dict[str, LLM] = {}
+
+    def get(self, *specs: str) -> LLM:
+        """The first that is named."""
+        spec = next(one for one in specs if one)
+        if spec not in self._open:
+            prices = self._config.prices or None
+            llm = connect(spec, budget=self._budget, concurrency=self._config.max_workers, prices=prices)
+            self._stack.push_async_callback(llm.close)
+            self._open[spec] = llm
+        return self._open[spec]
+
+
+def _reflector(config: RunConfig, models: _Models, facts: Facts) -> LLMReflector:
+    features = Features(
+        auxiliary=config.auxiliary_losses,
+        batched=config.batched_reflection,
+        dual=config.dual_trace,
+        probes=config.perturbation.value,
+    )
+    llm = models.get(config.reflector_model, config.model)
+    return LLMReflector(llm, facts, features, thinking=config.thinking_level)
+
+
+def _mutator(config: RunConfig, models: _Models, facts: Facts) -> LLMMutator:
+    runs = Runs.NONE if config.omit_mutator_traces else Runs.SUMMARY if config.summarize_traces else Runs.FULL
+    usual = Options()
+    options = Options(
+        operations=(Op.ADD,) if config.add_only else usual.operations,
+        auxiliary=config.auxiliary_losses,
+        runs=runs,
+        entry_cap=config.entry_char_cap,
+        more_runs_on_variance=config.auxiliary_losses and config.variance_rollouts > 0,
+    )
+    summariser = None
+    if config.summarize_traces:
+        llm = models.get(config.trace_summarizer_model, config.reflector_model, config.model)
+        summariser = Summariser(llm, thinking=config.thinking_level)
+    llm = models.get(config.mutator_model, config.model)
+    return LLMMutator(llm, facts, options, summariser=summariser, thinking=config.thinking_level)
+
+
+def _memory(config: RunConfig, models: _Models, facts: Facts) -> OptimizerMemory | None:
+    if not config.use_optimization_state:
+        return None
+    llm = models.get(config.optimization_state_model, config.reflector_model, config.model)
+    return OptimizerMemory(llm, facts, max_history=config.optimization_state_max_history)
+
+
+def sides(config: RunConfig, tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:
+    """Tasks to learn from and to validate on. Raises `ConfigError` for a split or task that is not there."""
+    splits = {one.split: [task for task in tasks if task.split == one.split] for one in tasks}
+    train = _split(splits, config.split)
+    if config.train_pool:
+        wanted = [line.strip() for line in _lines(Path(config.train_pool)) if line.strip()]
+        known = {one.id: one for one in train}
+        if missing := [one for one in wanted if one not in known]:
+            near = difflib.get_close_matches(missing[0], list(known), n=1, cutoff=0.0)
+            raise ConfigError(
+                f"{config.train_pool}: the split {config.split} has no task {missing[0]!r}; the nearest is {near[0]!r}"
+            )
+        train = [known[one] for one in dict.fromkeys(wanted)]
+    if config.skip_validation:
+        return train, []
+    if config.val_split:
+        return train, _split(splits, config.val_split)
+    return train, next((splits[one] for one in VALIDATION_SPLITS if one in splits and one != config.split), [])
+
+
+def _split(splits: Mapping[str, list[Task]], name: str) -> list[Task]:
+    if name not in splits:
+        raise ConfigError(f"there is no split {name!r}; there are: {', '.join(sorted(splits)) or 'none'}")
+    return splits[name]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def notes(config: RunConfig, train: Sequence[Task], validation: Sequence[Task]) -> tuple[str, ...]:
+    """What a reader of the figures should know."""
+    found = [f"{len(train)} tasks to learn from, {len(validation)} to validate on"]
+    if not validation and not config.skip_validation:
+        found.append("nothing is validated: the last playbook counts as the best")
+    shared = {one.group for one in train} & {one.group for one in validation} - {""}
+    if shared:
+        found.append(f"training and validation share {len(shared)} scenarios: validation says little about new ones")
+    return tuple(found)

@@ -104,6 +104,8 @@ async def _run(order: Order, config: RunConfig, store: RunDirectory, console: Co
     async with AsyncExitStack() as stack:
         stack.callback(ledger.close)
         made = await assemble(config, purse.ledger, purse.budget, EpisodeStore(order.folder / "episodes"), stack)
+        for note in made.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
         seed = _seed(config, made.sections)
         with ConsoleProgress(console, purse.spent) as progress:
             result = await optimize(
@@ -160,8 +162,7 @@ def _summary(console: Console, folder: Path, result: Result, purse: Purse) -> No
         f"last playbook: after iteration {result.state.iteration}, {len(result.playbook)} entries "
         f"({folder}/playbook.json)",
     ]
-    if result.final is not None and result.final.mean is not None and result.final.passed is not None:
-        final = result.final
+    if (final := result.final) is not None and final.passed is not None:
         lines.append(f"last validation: {final.mean:.3f}, {100 * final.passed:.0f} % of {final.n} runs passed")
     if result.stop is not Stop.FINISHED:
         lines.append(f"go on with: cleartrace optimize --resume {folder}")

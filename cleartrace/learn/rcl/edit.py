@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cleartrace.agents.protocol import EpisodeRunner, RunRequest
 from cleartrace.context.playbook.apply import apply
+from cleartrace.context.playbook.compact import compact
 from cleartrace.context.playbook.counts import Tally, count, prune
 from cleartrace.context.playbook.ops import Operation
 from cleartrace.context.playbook.render import render
@@ -42,11 +43,7 @@ def rules_of(config: RclConfig) -> Rules:
 
 def fit(playbook: Playbook, budget: int) -> Playbook:
     """The playbook within so many tokens, as agents see it; 0 for no limit (R18)."""
-    if not budget:
-        return playbook
-    from cleartrace.context.playbook.compact import compact
-
-    return compact(playbook, budget).playbook
+    return compact(playbook, budget).playbook if budget else playbook
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def _read(path: Path, digest: str, kind: type[R]) -> R | None:
 
 def _file_name(name: str) -> str:
     """`name` where it can be a path below a folder; else something near it that no other name gives."""
-    plain = "/".join(re.sub(r"[^A-Za-z0-9._-]", "_", part).lstrip(".")[:80] for part in name.split("/", 1))
+    plain = "/".join(re.sub(r"[^A-Za-z0-9._-]", "_", part).lstrip(".")[:80] or "_" for part in name.split("/", 1))
     if plain == name:
         return plain
     return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

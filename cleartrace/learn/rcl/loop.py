@@ -214,14 +214,13 @@ def check(config: RclConfig, parts: Parts) -> None:
 
 
 def _check_sides(train: Sequence[Task], validation: Sequence[Task]) -> None:
-    """A task or scenario never sits on two sides, and an id names one task (design rule 15)."""
+    """A task never sits on two sides, and an id names one task (design rule 15)."""
     for tasks in (train, validation):
         ids = [one.id for one in tasks]
         if twice := sorted({one for one in ids if ids.count(one) > 1}):
             raise SettingsError(f"several tasks share the ids {', '.join(twice[:5])}")
-    for what, key in (("tasks", lambda one: one.id), ("scenarios", lambda one: one.group)):
-        if both := sorted({key(one) for one in train} & {key(one) for one in validation} - {""}):
-            raise SettingsError(f"{what} are in training and in validation: {', '.join(both[:5])}")
+    if both := sorted({one.id for one in train} & {one.id for one in validation}):
+        raise SettingsError(f"tasks are in training and in validation: {', '.join(both[:5])}")
 
 
 def _continued(state: State | None, config: RclConfig, parts: Parts, allow_change: bool) -> State | None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import Field, ValidationError
 
+from cleartrace.agents.settings import CallStyle
 from cleartrace.data.files import whole_file
 from cleartrace.learn.rcl.config import RclConfig, Rule, published
 from cleartrace.llm.protocol import Thinking
@@ -41,12 +42,19 @@ class RunConfig(RclConfig):
     omit_mutator_traces: bool = Field(False, description="Show the mutator findings alone, without the runs.")
     summarize_traces: bool = Field(False, description="Show the mutator summaries of the runs.")
     split: str = Field("train", description="Split to learn from.")
-    val_split: str = Field("val", description="Split to validate on; where it is empty, nothing is validated.")
+    val_split: str = Field("", description="Split to validate on; by default validation, val or dev, if there is one.")
     train_pool: str = Field("", description="Learn from these tasks alone: a file with an id on each line.")
     seed_playbook: str = Field("", description="Playbook to start from, ours or a published one.")
     max_workers: int = Field(
         8, ge=1, description="Runs and calls at a time.", json_schema_extra=published("n_concurrent")
     )
+    user_model: str = Field("", description="Plays the user, in environments that simulate one.")
+    call_style: CallStyle = Field(
+        CallStyle.NATIVE, description="How the agent calls tools: native, or text for models that know none."
+    )
+    temperature: float | None = Field(None, ge=0, description="Of the agent; the endpoint's own unless given.")
+    max_output_tokens: int = Field(4096, ge=1, description="Of one reply of the agent.")
+    prices: str = Field("", description="Price table, YAML: `provider/model: {input: $, output: $}` per million.")
     max_steps: int = Field(
         100, ge=1, description="Replies of the agent in one run.", json_schema_extra=published("max_remote_calls")
     )
@@ -76,10 +84,17 @@ _NEEDS_MODEL = (
     "summarize_traces",
     "max_steps",
     "max_cost",
+    "user_model",
+    "call_style",
+    "temperature",
+    "max_output_tokens",
+    "prices",
 )
 _RULES: tuple[Rule, ...] = (
     (_NEEDS_MODEL, lambda c: not c.simulated, "on ruleworld without a model"),
     (("omit_mutator_traces",), lambda c: not c.summarize_traces, "beside summarize_traces"),
+    (("max_cost",), lambda c: bool(c.prices), "without prices"),
+    (("val_split",), lambda c: not c.skip_validation, "with skip_validation"),
     (("trace_summarizer_model",), lambda c: c.summarize_traces, "without summarize_traces"),
     (("optimization_state_model",), lambda c: c.use_optimization_state, "without use_optimization_state"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cleartrace.agents.protocol import ExecutionAgent
 from cleartrace.agents.runner import Runner
 from cleartrace.environments.ruleworld import RuleWorld, ScriptedMutator, ScriptedReflector, SimulatedAgent
@@ -43,8 +45,8 @@ def simulated_parts(
     world: RuleWorld,
     config: RclConfig,
     *,
-    split: str = "train",
-    val_split: str = "val",
+    train: Sequence[Task] | None = None,
+    validation: Sequence[Task] = (),
     store: EpisodeStore | None = None,
     ledger: Ledger | None = None,
     budget: Budget | None = None,
@@ -52,7 +54,8 @@ def simulated_parts(
     """Everything for `optimize` on a rule world.
 
     Args:
-        split, val_split: an empty `val_split` validates nothing.
+        train: tasks to learn from; the split `train` of the world for None.
+        validation: none validates nothing.
         store: keeps every run; None keeps none, and is faster.
         ledger, budget: runs are charged and limited; words stand for tokens.
     """
@@ -60,12 +63,11 @@ def simulated_parts(
     agent: ExecutionAgent = SimulatedAgent(sim, cites="always" if config.pp else "probed")
     if ledger is not None:
         agent = Charged(agent, ledger, budget)
-    validation = tuple(world.tasks(val_split)) if val_split else ()
     facts = Facts(world.name, world.domain, dict(world.sections))
     memory = OptimizerMemory(None, facts, max_history=config.optimization_state_max_history)
     provide, probe, instruct = providers(config)
     return Parts(
-        train=world.tasks(split),
+        train=world.tasks("train") if train is None else train,
         validation=validation,
         runner=Runner(agent, store),
         reflector=ScriptedReflector(sim, auxiliary=config.auxiliary_losses, batched=config.batched_reflection),

@@ -18,7 +18,7 @@ from pathlib import Path
 from cleartrace.episodes.files import PART, StoreError, dump, folder_name, read_run, write_run
 from cleartrace.episodes.identity import HasTask, RunKey, TaskKey
 from cleartrace.episodes.index import IndexFile, Row, row_of
-from cleartrace.episodes.types import Episode, RunKind
+from cleartrace.episodes.types import Episode, FailureKind, RunKind
 
 RUNS = "runs"
 STALE_S = 3600.0
@@ -114,9 +114,13 @@ class EpisodeStore:
         return sorted(found, key=lambda row: (row.environment, row.task, row.seed, row.id))
 
     def made(self, key: RunKey) -> Row | None:
-        """The run that was made under these conditions and counts, if there is one: the first by id."""
+        """The run that was made under these conditions and counts, if there is one.
+
+        Of several, one that no limit of wall time ended, then the first by id.
+        """
         self._refresh()
-        return min((row for row in self._by_key.get(key, ()) if row.score is not None), default=None)
+        counting = [row for row in self._by_key.get(key, ()) if row.score is not None]
+        return min(counting, key=lambda row: (row.failure == FailureKind.TIME_LIMIT.value, row.id), default=None)
 
     def tasks(self) -> list[TaskKey]:
         """Tasks that have runs, sorted."""

@@ -19,7 +19,7 @@ from cleartrace.episodes.identity import TaskKey, context_hash, run_key
 from cleartrace.episodes.index import INDEX_FILE
 from cleartrace.episodes.migrate import OUTCOME, TRAJECTORY, SchemaError, upgrade
 from cleartrace.episodes.store import EpisodeStore
-from cleartrace.episodes.types import Context, Outcome, PartKind, PartRef, RunKind
+from cleartrace.episodes.types import Context, Failure, FailureKind, Outcome, PartKind, PartRef, RunKind
 
 WRITER = """
 import sys
@@ -125,6 +125,16 @@ def test_a_run_that_counts_is_found_by_its_key_and_a_lost_one_is_not(tmp_path):
     store.add(episode(score=None))
     assert store.made(run_key(episode().trajectory)) is None
     id = store.add(episode(score=0.5))
+    found = store.made(run_key(episode().trajectory))
+    assert found is not None and found.id == id
+
+
+def test_a_run_that_ended_by_itself_is_preferred_to_those_that_a_limit_ended(tmp_path):
+    store = EpisodeStore(tmp_path)
+    late = Outcome(score=0.0, failure=Failure(kind=FailureKind.TIME_LIMIT))
+    for seconds in range(8):
+        store.add(episode(seconds=seconds).model_copy(update={"outcome": late}))
+    id = store.add(episode())
     found = store.made(run_key(episode().trajectory))
     assert found is not None and found.id == id
 

@@ -60,7 +60,7 @@ def _order(
 ) -> list[str]:
     """Ids of the base: those all have in the order of the side that changed it, then those that one side removed."""
     orders = [[id for id in side if id in old and id in mine and id in other] for side in (old, mine, other)]
-    chosen: list[str] = choice.of(*orders, "order", "both sides put the entries into another order")
+    chosen: list[str] = choice.of(*orders, where="order", what="both sides put the entries into another order")
     return chosen + [id for id in old if id not in chosen]
 
 
@@ -80,7 +80,7 @@ def _fields(old: dict[str, Any], mine: dict[str, Any], other: dict[str, Any], ch
         fields[name] = choice.of(old.get(name), mine.get(name), other.get(name), name, "both sides changed it")
     told = [one.get("sections") or {} for one in (old, mine, other)]
     sections = {
-        name: choice.of(*(one.get(name) for one in told), f"section {name}", "both sides changed it")
+        name: choice.of(*(one.get(name) for one in told), where=f"section {name}", what="both sides changed it")
         for name in sorted({name for one in told for name in one})
     }
     fields["sections"] = {name: text for name, text in sections.items() if text is not None}

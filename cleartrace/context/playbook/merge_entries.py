@@ -59,7 +59,9 @@ def merged_entry(base: Entry, ours: Entry | None, theirs: Entry | None, choice: 
     fields = _wording(base, ours, theirs, choice)
     dumps = [one.model_dump(mode="json") for one in (base, ours, theirs)]
     for name in sorted({name for dump in dumps for name in dump} - {"id", *_WORDING}):
-        fields[name] = choice.of(*(dump.get(name) for dump in dumps), base.id, f"both sides changed its {name}")
+        fields[name] = choice.of(
+            *(dump.get(name) for dump in dumps), where=base.id, what=f"both sides changed its {name}"
+        )
     return base.model_copy(update=fields)
 
 

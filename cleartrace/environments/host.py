@@ -84,6 +84,11 @@ class Host:
         return self._known("sections")
 
     @property
+    def idle_passes(self) -> frozenset[str]:
+        """Ids of tasks that are known to pass when nothing is done."""
+        return frozenset(self._known("idle_passes"))
+
+    @property
     def identity(self) -> str:
         """Name, version of the package and options: what an agent's hash takes of its environment."""
         return json.dumps([self.name, self._known("version"), self.options], sort_keys=True, default=str)

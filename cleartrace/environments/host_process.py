@@ -2,8 +2,8 @@
 
 Needs pydantic and nothing else of cleartrace's requirements. What a package prints goes to standard error.
 
-Request `{"method", "params"}`, answer `{"result"}` or `{"error", "kind"}`. While a request runs, `{"ask": [message]}` may
-come instead, and wants `{"answer": text}`.
+Request `{"method", "params"}`, answer `{"result"}` or `{"error", "kind"}`. While a request runs, `{"ask": [message]}`
+may come instead, and wants `{"answer": text}`.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class Server:
             "domain": made.domain,
             "sections": dict(made.sections),
             "version": str(getattr(made, "version", "")),
+            "idle_passes": sorted(getattr(made, "idle_passes", ())),
             "needs_user": bool(getattr(made, "needs_user", False)),
         }
 

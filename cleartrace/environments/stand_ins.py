@@ -1,7 +1,7 @@
 """Importing a package without the SDKs it names and we never call: they weigh a hundred times what it does.
 
 A stand-in answers every attribute with a class, so that annotations, base classes and `except` clauses can be written
-down. Using one is an error that names the module.
+down. While the package is being imported a call of one gives None; afterwards it is an error that names the module.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+_importing: list[Any] = []
 
 
 class _Nothing(type):
     """Of classes that stand for what is not installed: they can be named, combined and inherited from."""
 
     def __call__(cls, *_: Any, **__: Any) -> Any:
+        if _importing:
+            return None
         raise ModuleNotFoundError(f"{cls.__module__} is not installed: `{cls.__name__}` is only a stand-in")
 
     def __getattr__(cls, name: str) -> Any:
@@ -49,7 +54,7 @@ class _StandIn(ModuleType):
         return _named(self.__name__, name)
 
 
-class _Finder:
+class _Finder(Loader):
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
 
@@ -73,9 +78,11 @@ def stand_ins(*names: str) -> Iterator[None]:
     absent = [name for name in names if name not in sys.modules and not _installed(name)]
     finder = _Finder(absent)
     sys.meta_path.append(finder)
+    _importing.append(finder)
     try:
         yield
     finally:
+        _importing.remove(finder)
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if _within(name, absent)]:
             del sys.modules[name]

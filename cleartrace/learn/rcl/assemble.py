@@ -14,7 +14,7 @@ from cleartrace.agents.tool_loop import ToolLoopAgent
 from cleartrace.context.playbook.ops import Op
 from cleartrace.environments.host import Host
 from cleartrace.environments.protocol import EnvironmentFault
-from cleartrace.environments.registry import MissingPackage
+from cleartrace.environments.registry import MissingPackage, load
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
 from cleartrace.learn.facts import Facts
@@ -60,7 +60,8 @@ def _simulated(config: RunConfig, ledger: Ledger, budget: Budget, store: Episode
     from cleartrace.environments.ruleworld import RuleWorld
     from cleartrace.learn.rcl.simulated import simulated_parts
 
-    world = RuleWorld(**config.environment_options)
+    world = load(config.environment, **config.environment_options)
+    assert isinstance(world, RuleWorld)
     train, validation = sides(config, world.tasks())
     parts = simulated_parts(
         world, config, train=train, validation=validation, store=store, ledger=ledger, budget=budget

@@ -147,7 +147,7 @@ async def optimize(
     tasks = {one.id: one for one in parts.train}
     state = _continued(store.load(), config, parts, allow_change)
     if state is None:
-        state = start(config, parts, playbook or Playbook())
+        state = start(config, parts, Playbook() if playbook is None else playbook)
         store.begin(state)
     last = iterations(config, len(tasks))
     progress.begin(state, last)

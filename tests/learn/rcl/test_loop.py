@@ -38,6 +38,11 @@ def test_the_loop_learns_one_rule_an_iteration():
     assert run(RclConfig(iterations=6, batch_size=0), parts(6)).state == done.state
 
 
+def test_an_empty_playbook_to_start_from_keeps_its_sections():
+    done = run(RclConfig(iterations=1), playbook=Playbook(sections={"rules": "what is where"}))
+    assert done.playbook.sections == {"rules": "what is where"}
+
+
 def test_every_edit_names_where_it_came_from():
     done = run(RclConfig(iterations=1, batch_size=0))
     source = done.playbook.entries[0].source

@@ -1,0 +1,197 @@
+"""`cleartrace optimize`: settings from file and flags, a run on the rule world, one against a served model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from benchmarks.loopback import Answer, Asked, Loopback
+from cleartrace.cli import app
+from cleartrace.learn.rcl.run_config import ConfigError, RunConfig, make_config, write_yaml
+from cleartrace.learn.rcl.rundir import read_history
+
+SMALL = ["--environment-options", "options={scenarios: [4, 1, 1], rules: 8, tasks_each: 3}", "--batch-size", "3"]
+
+
+def call(*words: str, status: int = 0) -> str:
+    done = CliRunner().invoke(app, ["optimize", *words], env={"COLUMNS": "200", "TERM": "dumb"})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+def settings(*words: str) -> dict:
+    return yaml.safe_load(call(*words, "--dry-run"))
+
+
+def test_a32_ruleworld_learns_without_a_model(tmp_path):
+    said = call("ruleworld", *SMALL, "--iterations", "3", "--output", str(tmp_path / "run"))
+    assert "finished: all 3 iterations are done" in said and "3/3" in said
+    assert len(read_history(tmp_path / "run")) == 3
+    for name in ("config.yaml", "state.json", "playbook.json", "best.json", "result.json", "ledger.jsonl"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    assert "holds a run; go on with --resume" in call("ruleworld", "--output", str(tmp_path / "run"), status=2)
+    longer = call("--resume", str(tmp_path / "run"), "--iterations", "4")
+    assert "going on after iteration 3 of 4" in longer and len(read_history(tmp_path / "run")) == 4
+    refused = call("--resume", str(tmp_path / "run"), "--mini-batch", "2", status=2)
+    assert "mini_batch: 1 -> 2" in refused and "--allow-config-change" in refused
+    call("--resume", str(tmp_path / "run"), "--mini-batch", "2", "--iterations", "5", "--allow-config-change")
+    assert len(read_history(tmp_path / "run")) == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"), [("--max-calls", "calls of all roles: 7 of 7"), ("--max-tokens", "tokens")]
+)
+def test_a_budget_stops_the_run_within_one_call_and_keeps_what_is_paid(tmp_path, limit, reason):
+    said = call("ruleworld", *SMALL, "--iterations", "9", limit, "7", "--output", str(tmp_path))
+    assert f"stopped: the budget is used up: {reason}" in said and "go on with" in said
+    assert json.loads((tmp_path / "result.json").read_text())["stop"] == "budget"
+    kept = sum(json.loads(line)["entry"]["attempts"] for line in (tmp_path / "ledger.jsonl").read_text().splitlines())
+    assert kept == (7 if limit == "--max-calls" else 1)
+    call("--resume", str(tmp_path), limit, "0", "--iterations", "2")
+    assert len(read_history(tmp_path)) == 2
+
+
+def test_the_published_flags_are_understood():
+    words = (
+        "--benchmark agentdojo --model openai/a --reflector-model openai/b --mutator-model openai/c --iterations 3 "
+        "--batch-size 5 --mini-batch 2 --max-remote-calls 50 --split train --n-concurrent 4 --seed 7 --add-only "
+        "--prune-threshold 3 --entry-char-cap 900 --task-timeout 600 --failure-replay-ratio 0.5 "
+        "--failure-replay-max-size 20 --failure-replay-no-unseen-first --failure-replay-passes-to-graduate 4 "
+        "--failure-replay-failures-to-evict 2 --thinking-level high --auxiliary-losses --grouped-rollouts 3 "
+        "--batched-reflection --reflect-all-traces --playbook-budget 4000 --dual-trace --summarize-traces "
+        "--trace-summarizer-model openai/d --optimization-state --skip-validation"
+    )
+    found = settings(*words.split())
+    assert found["environment"] == "agentdojo" and found["group_size"] == 3 and found["max_workers"] == 4
+    assert (
+        found["failure_replay_unseen_first"] is False and found["use_optimization_state"] and found["max_steps"] == 50
+    )
+    more = settings("ruleworld", "--pp", "--perturbation-set", "minimal", "--single-pass")
+    assert more["pp"] and more["perturbation_set"] == "minimal" and more["single_pass"]
+    assert settings("agentdojo", "--model", "openai/a", "--omit-mutator-traces")["omit_mutator_traces"]
+
+
+def test_flags_that_resume_made_useless_are_refused_with_the_reason():
+    assert "knows the iteration by itself" in call("ruleworld", "--start-iteration", "3", status=2)
+    assert "keeps the history by itself" in call("ruleworld", "--resume-history", "x.json", status=2)
+
+
+def test_a_file_holds_settings_and_flags_win(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("environment: ruleworld\nmini-batch: 3\ngrouped_rollouts: 2\n")
+    found = settings("--config", str(path), "--mini-batch", "4")
+    assert (found["mini_batch"], found["group_size"]) == (4, 2)
+    path.write_text("mini_bach: 3\n")
+    assert "there is no setting 'mini_bach'; the nearest is 'mini_batch'" in call(
+        "ruleworld", "--config", str(path), status=2
+    )
+
+
+def test_a_written_file_reads_as_the_same_settings(tmp_path):
+    config = make_config({"environment": "ruleworld", "dual_trace": True, "group_size": 2, "single_pass": True})
+    write_yaml(tmp_path / "c.yaml", config)
+    assert make_config(yaml.safe_load((tmp_path / "c.yaml").read_text())) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"reflector_model": "openai/x"}, "reflector_model has no effect on ruleworld without a model"),
+        ({"max_steps": 5}, "max_steps has no effect on ruleworld without a model"),
+        ({"model": "openai/x", "trace_summarizer_model": "openai/y"}, "without summarize_traces"),
+        ({"model": "openai/x", "omit_mutator_traces": True, "summarize_traces": True}, "beside summarize_traces"),
+        ({"model": "openai/x", "optimization_state_model": "openai/y"}, "without use_optimization_state"),
+        ({"model": "openai/x", "max_cost": 1.0}, "without prices"),
+        ({"skip_validation": True, "val_split": "test"}, "with skip_validation"),
+        ({"reflector_prompt_style": "enriched", "auxiliary_losses": False}, "they are one switch"),
+        ({"batch_size": "many"}, "batch_size: Input should be a valid integer"),
+        ({"perturbation_set": "most"}, "perturbation_set: Input should be"),
+    ],
+)
+def test_r18_settings_of_a_run_act_or_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config({"environment": "ruleworld", **values})
+
+
+def test_the_published_style_is_the_auxiliary_switch():
+    assert make_config({"environment": "ruleworld", "reflector_prompt_style": "enriched"}).auxiliary_losses
+    assert not make_config({"environment": "ruleworld", "reflector_prompt_style": "standard"}).auxiliary_losses
+
+
+def test_every_field_is_documented_and_has_a_flag():
+    assert [name for name, field in RunConfig.model_fields.items() if not field.description] == []
+    said = CliRunner().invoke(app, ["optimize", "--help"], env={"COLUMNS": "400", "TERM": "dumb"}).output
+    assert [name for name in RunConfig.model_fields if f"--{name.replace('_', '-')}" not in said] == []
+
+
+def test_wrong_names_are_refused_before_anything_runs(tmp_path):
+    out = ["--output", str(tmp_path / "x")]
+    assert "name an environment" in call(status=2)
+    assert "two environments" in call("ruleworld", "--benchmark", "bfcl", status=2)
+    assert "agentdojo needs a model" in call("agentdojo", *out, status=2)
+    assert "there is no split 'tarin'" in call("ruleworld", "--split", "tarin", *out, status=2)
+    assert "no option 'rulez'" in call("ruleworld", "--environment-options", "rulez=1", *out, status=2)
+    assert "has the form name=value" in call("ruleworld", "--environment-options", "x", *out, status=2)
+    pool = tmp_path / "pool.txt"
+    pool.write_text("alder-999\n")
+    assert "has no task 'alder-999'" in call("ruleworld", "--train-pool", str(pool), *out, status=2)
+    assert not (tmp_path / "x" / "state.json").exists()
+
+
+class Served:
+    """An endpoint that plays every role: the agent answers D0, the reflector blames a gap, the mutator adds a rule."""
+
+    def __init__(self) -> None:
+        self.roles: list[str] = []
+
+    def __call__(self, asked: Asked) -> Answer:
+        text = json.dumps(asked.body["messages"])
+        if '\\"mutation_summary\\"' in text:
+            role, said = "mutator", {"mutation_summary": "one", "operations": [self._add()]}
+        elif '\\"analysis\\"' in text:
+            role, said = "reflector", {"analysis": "a rule was not known", "failure_type": "actionable_gap"}
+        elif "change_ledger" in text:
+            role, said = "state", {"playbook_assessment": {"health": "healthy"}}
+        else:
+            role, said = "agent", "D0"
+        self.roles.append(role)
+        content = said if isinstance(said, str) else json.dumps(said)
+        message = {"role": "assistant", "content": content}
+        usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return Answer({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage})
+
+    def _add(self) -> dict:
+        number = self.roles.count("mutator") + 1
+        return {"op": "ADD", "section": "rules", "content": f"Rule number {number}: heavy things go to desk D{number}."}
+
+
+def test_a_run_against_a_served_model(tmp_path):
+    served = Served()
+    with Loopback(served) as server:
+        model = f"openai/m@{server.url}/v1"
+        words = ["--iterations", "2", "--skip-validation", "--auxiliary-losses", "--optimization-state", "--dual-trace"]
+        words += ["--max-workers", "1"]
+        said = call("ruleworld", *SMALL, "--model", model, *words, "--output", str(tmp_path))
+    assert "finished" in said and {"agent", "reflector", "mutator", "state"} == set(served.roles)
+    playbook = json.loads((tmp_path / "playbook.json").read_text())
+    assert [entry["text"][:13] for entry in playbook["entries"]] == ["Rule number 1", "Rule number 2"]
+    assert playbook["sections"].keys() == {"rules", "reading"}
+    shown = [json.dumps(one.body["messages"]) for one in server.asked]
+    assert any("[e1] Rule number 1" in text for text in shown)
+    roles = {json.loads(line)["role"] for line in (tmp_path / "ledger.jsonl").read_text().splitlines()}
+    assert roles == {"agent", "reflector", "mutator", "state"}
+    assert [row["probes"] for row in read_history(tmp_path)] == [3, 3]
+
+
+def test_an_endpoint_that_refuses_the_key_stops_the_run_with_its_name(tmp_path):
+    with Loopback(lambda asked: Answer({"error": {"message": "no such key"}}, status=401)) as server:
+        words = ["--model", f"openai/m@{server.url}/v1", "--skip-validation", "--batch-size", "1", "--max-workers", "1"]
+        said = call("ruleworld", *SMALL[:2], *words, "--output", str(tmp_path), status=1)
+    assert "no run was scored in the last 3 iterations" in said and Path(tmp_path / "state.json").exists()

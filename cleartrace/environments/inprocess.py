@@ -74,11 +74,17 @@ class InProcess:
     def sections(self) -> Mapping[str, str]:
         return self.environment.sections
 
+    async def open(self) -> InProcess:
+        return self
+
+    async def close(self) -> None:
+        """Nothing is held open between sessions."""
+
     async def __aenter__(self) -> InProcess:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nothing is held open between sessions."""
+        await self.close()
 
     async def tasks(self, split: str | None = None) -> list[Task]:
         return list(self.environment.tasks(split))

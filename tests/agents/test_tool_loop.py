@@ -121,6 +121,15 @@ def test_half_a_character_of_a_model_is_no_error():
     assert episode.trajectory.output == "half \ufffd" and episode.outcome.score == 1.0
 
 
+@pytest.mark.parametrize("script", [[calls(OPEN_1), calls(SAY_3)], [""] * 3, [calls(OPEN_1)] * 4])
+def test_a4_nothing_of_the_outcome_reaches_the_agent_or_its_record(script):
+    loop = agent(script, limits=Limits(max_turns=4))
+    episode = run(loop)
+    assert episode.outcome.feedback == "the key was in 3"
+    seen = "".join(request.canonical() for request in requests(loop)) + episode.trajectory.canonical()
+    assert "the key was in 3" not in seen and "score" not in seen
+
+
 # The model's own failures: they score 0 and may be learned from.
 
 BAD = calls(call("open", None, "z", raw="{"))

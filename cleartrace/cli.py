@@ -11,9 +11,12 @@ from typing import Annotated
 import typer
 
 import cleartrace
+from cleartrace.context.playbook.cli import app as playbook_app
 from cleartrace.data.cli import app as data_app
+from cleartrace.environments.cli import app as environments_app
 from cleartrace.episodes.cli import app as episodes_app
 from cleartrace.evaluate import cli as evaluate_cli
+from cleartrace.evaluate.context.cli import app as context_app
 from cleartrace.evaluate.long.cli import app as bench_app
 from cleartrace.learn.rcl.cli import optimize
 from cleartrace.needle.cli import app as needle_app
@@ -23,9 +26,12 @@ from cleartrace.probe import cli as probe_cli
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train agents on cleaned trajectories.")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
+app.add_typer(context_app, name="context")
+app.add_typer(environments_app, name="environments")
 app.add_typer(episodes_app, name="episodes")
 app.add_typer(needle_app, name="needle")
 app.add_typer(pairs_app, name="pairs")
+app.add_typer(playbook_app, name="playbook")
 
 
 def _print_version(wanted: bool) -> None:

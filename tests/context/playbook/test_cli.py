@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cleartrace.cli import app
 from cleartrace.context.playbook.apply import apply
+from cleartrace.context.playbook.cli import app
 from cleartrace.context.playbook.counts import count
 from cleartrace.context.playbook.files import load, save
 from cleartrace.context.playbook.ops import Op, Operation
@@ -29,7 +29,7 @@ def add(text: str) -> Operation:
 
 
 def run(*words: object) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["playbook", *(str(word) for word in words)], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output
 

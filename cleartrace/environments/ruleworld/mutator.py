@@ -17,6 +17,8 @@ from cleartrace.environments.ruleworld.world import World
 from cleartrace.learn.protocol import FailureType, Proposal, Reflection, Signal
 
 _SUGGESTION = re.compile(rf"^(?:{ADD}|{CORRECT} (?P<id>\S+):) (?P<text>.+)$", re.MULTILINE)
+# An edit in a line of `learn.memory.render`.
+_EDITED = re.compile(r"\b(?:ADD|UPDATE|MERGE|SPLIT) (e\d+)")
 _NO_EDIT = (FailureType.EXECUTION_VARIANCE, FailureType.INTRACTABLE)
 
 
@@ -27,11 +29,12 @@ class Drafting:
     Args:
         useless, harmful: chance that an edit is replaced by one that helps nobody, or by one that does harm.
         most: edits of one proposal (published: 0 to 3).
-        heeds: chance that what the memory says was removed is not proposed again.
+        heeds: chance that the optimiser's memory is heeded: a text that it names and that is gone was tried, and is not
+            proposed again; an entry of which it names an edit is left as it is until that is no longer recent.
     """
 
     useless: float = 0.1
-    harmful: float = 0.1
+    harmful: float = 0.05
     most: int = 3
     heeds: float = 0.9
 
@@ -73,11 +76,13 @@ class ScriptedMutator:
     def _is_news(
         self, drafted: Operation, playbook: Playbook, made: Sequence[Operation], memory: str, draw: Random
     ) -> bool:
-        if drafted.op is Op.DELETE:
-            return not any(drafted.entry_ids == one.entry_ids for one in made)
-        (text,) = drafted.texts
-        there = {entry.text for entry in playbook.entries} | {one for other in made for one in other.texts}
-        return text not in there and not (text in memory and draw.random() < self.drafting.heeds)
+        touched = {id for one in made for id in one.entry_ids}
+        there = {entry.text for entry in playbook.entries} | {text for one in made for text in one.texts}
+        if any(id in touched for id in drafted.entry_ids) or any(text in there for text in drafted.texts):
+            return False
+        tried = any(text in memory for text in drafted.texts)
+        recent = set(drafted.entry_ids) & set(_EDITED.findall(memory))
+        return not ((tried or recent) and draw.random() < self.drafting.heeds)
 
 
 def suggested(reflections: Sequence[Reflection]) -> Iterator[Operation]:

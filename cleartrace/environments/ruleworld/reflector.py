@@ -43,7 +43,7 @@ class Insight:
 
     Args:
         reveals: chance that a missing or wrong rule is stated as it is; `misreads`: that it is stated wrongly.
-            Otherwise the advice is idle.
+            Otherwise the advice is idle. `reveals_in_group`: where another run passed and shows what was right.
         sees_luck: chance to see from one failed run that nothing was missing; `sees_luck_in_group`: the same where
             another run of the task passed with the same context.
         sees_intractable: chance to see that nothing would have helped.
@@ -55,13 +55,14 @@ class Insight:
         pools: batched reflection adds up what several tasks show of one rule.
     """
 
-    reveals: float = 0.5
-    misreads: float = 0.15
-    sees_luck: float = 0.3
+    reveals: float = 0.6
+    reveals_in_group: float = 0.8
+    misreads: float = 0.1
+    sees_luck: float = 0.5
     sees_luck_in_group: float = 0.9
-    sees_intractable: float = 0.4
-    edits_anyway: float = 0.6
-    blames: float = 0.4
+    sees_intractable: float = 0.5
+    edits_anyway: float = 0.5
+    blames: float = 0.25
     mistagged: float = 0.3
     mistagged_cited: float = 0.05
     bystanders: float = 0.03
@@ -121,7 +122,7 @@ class ScriptedReflector:
             return Finding(Cause.LUCK, "")
         truth = self._diagnosis(signal)
         if truth.cause in (Cause.GAP, Cause.MISLED):
-            return Finding(truth.cause, self._remedy(truth, order, playbook, draw, shown, said))
+            return Finding(truth.cause, self._remedy(truth, signal, playbook, draw, shown, said))
         if draw.random() < self._sees(truth.cause, signal):
             edit = not self.auxiliary and draw.random() < self.insight.edits_anyway
             return Finding(truth.cause, self._invention(order, playbook, draw) if edit else "")
@@ -135,7 +136,7 @@ class ScriptedReflector:
     def _remedy(
         self,
         truth: Diagnosis,
-        order: Order,
+        signal: Signal,
         playbook: Playbook,
         draw: Random,
         shown: dict[Rule, int],
@@ -146,16 +147,16 @@ class ScriptedReflector:
         if truth.missing and rule is None:
             return ""
         wrong = next((entry for one in truth.wrong if (entry := entry_with(playbook, one))), None)
-        mark = rule.mark if rule else (truth.wrong[0].mark if truth.wrong else order.real[0].mark)
+        mark = rule.mark if rule else truth.wrong[0].mark
         right = rule or self.world.rule_of(mark)
-        at, reveals = draw.random(), 1.0 - (1.0 - self.insight.reveals) ** (shown.get(rule, 1) if rule else 1)
+        seen = self.insight.reveals_in_group if signal.contrastive else self.insight.reveals
+        at, reveals = draw.random(), 1.0 - (1.0 - seen) ** (shown.get(rule, 1) if rule else 1)
+        misreads = (1.0 - reveals) * self.insight.misreads / max(1e-9, 1.0 - self.insight.reveals)
         if at < reveals:
             if rule:
                 said.add(rule)
-            text = (
-                right.text if right else f"Items marked {mark} follow no rule of their own and stay at the usual desk."
-            )
-        elif at < reveals + (1.0 - reveals) * self.insight.misreads / max(1e-9, 1.0 - self.insight.reveals):
+            text = right.text if right else f"Items marked {mark} follow no rule and stay at the usual desk."
+        elif at < reveals + misreads:
             text = false_rule(self.world, mark, draw).text
         else:
             return f"{ADD} {idle_advice(mark, draw)}"

@@ -1,6 +1,7 @@
 """Acceptance of edits: always (published), paired (ours), validation, Pareto."""
 
 from cleartrace.learn.accept.always import Always
+from cleartrace.learn.accept.credited import Credited
 from cleartrace.learn.accept.paired import Paired
 from cleartrace.learn.accept.pareto import Pareto
 from cleartrace.learn.accept.protocol import AcceptancePolicy, Bench, Case, Decision, Draw, Standing, Verdict
@@ -12,6 +13,7 @@ __all__ = [
     "Always",
     "Bench",
     "Case",
+    "Credited",
     "Criterion",
     "Decision",
     "Draw",

@@ -1,0 +1,46 @@
+"""What `cleartrace context eval` and `compare` do once their options are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from cleartrace.agents.runner import Progress
+from cleartrace.agents.workplace import AgentConfig
+from cleartrace.evaluate.context.arm import Arm
+from cleartrace.evaluate.context.compare import compare
+from cleartrace.evaluate.context.metrics import summarise
+from cleartrace.evaluate.context.page import Comparison, markdown, write_comparison
+from cleartrace.evaluate.context.run import Plan, Started, measure
+
+
+async def evaluate_contexts(config: AgentConfig, plan: Plan, folder: Path) -> None:
+    """Measure, compare, write, print. Raises what `measure` raises."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        current: list[TaskID] = []
+
+        def begin(started: Started) -> None:
+            current.append(bars.add_task(started.name, total=started.runs))
+
+        def tell(progress: Progress) -> None:
+            bars.update(current[-1], completed=progress.done)
+
+        arms = await measure(config, plan, folder, begin, tell)
+    compare_arms(arms, folder)
+
+
+def compare_arms(arms: Sequence[Arm], folder: Path, force: bool = False) -> None:
+    """Raises `Unfair`."""
+    base, *others = arms
+    paired = tuple(compare(base, other, force=force) for other in others)
+    title = f"{base.manifest.environment}, {base.manifest.split}"
+    comparison = Comparison(title, tuple(map(summarise, arms)), paired)
+    page = write_comparison(comparison, folder)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(markdown(comparison), markup=False)
+    console.print(f"page: {page}", markup=False)

@@ -1,0 +1,104 @@
+"""`cleartrace context` on the rule world: real runs, resumed and compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cleartrace.cli import app
+from cleartrace.episodes.types import Task
+from cleartrace.evaluate.context.run import Plan, names, whole_scenarios
+
+ADVICE = "Items above 25 kg with the mark K go to desk D."
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["context", *map(str, arguments)])
+    return done.exit_code, done.output
+
+
+@pytest.fixture
+def advice(tmp_path: Path) -> Path:
+    path = tmp_path / "advice.md"
+    path.write_text(ADVICE)
+    return path
+
+
+def test_arms_are_run_compared_and_written(tmp_path: Path, advice: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["eval", "ruleworld", "--context", "none", "--context", f"static:{advice}", "--runs", 2, "--out", out]
+    status, said = run(*arguments)
+    assert status == 0, said
+    data = json.loads((out / "comparison.json").read_text())
+    assert [arm["name"] for arm in data["arms"]] == ["none", "static-advice"]
+    assert data["arms"][0]["runs"] == data["arms"][0]["tasks"] * 2 == data["paired"][0]["pairs"]
+    assert "Paired differences" in said and (out / "comparison.html").stat().st_size > 5000
+    stored = {path: path.stat().st_mtime_ns for path in (out / "episodes").rglob("trajectory.jsonl")}
+    assert run(*arguments)[0] == 0
+    assert stored == {path: path.stat().st_mtime_ns for path in (out / "episodes").rglob("trajectory.jsonl")}
+    assert json.loads((out / "comparison.json").read_text()) == data
+
+
+def test_arms_of_two_evaluations_are_compared_when_they_are_alike(tmp_path: Path, advice: Path) -> None:
+    for name, context, runs in (("a", "none", 2), ("b", f"static:{advice}", 2), ("c", f"static:{advice}", 3)):
+        assert run("eval", "ruleworld", "--context", context, "--runs", runs, "--out", tmp_path / name)[0] == 0
+    one, other, unlike = tmp_path / "a" / "none", tmp_path / "b" / "static-advice", tmp_path / "c" / "static-advice"
+    status, said = run("compare", one, other, "--out", tmp_path / "d")
+    assert status == 0 and "static-advice - none" in said
+    status, said = run("compare", one, unlike, "--out", tmp_path / "d")
+    assert status == 2 and "differ in seeds" in said
+    status, said = run("compare", one, unlike, "--force", "--out", tmp_path / "d")
+    assert status == 0 and "unlike: seeds" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere", "--context", "none"], "needs a model"),
+        (["ruleworld", "--context", "nope:x"], "no context provider"),
+        (
+            ["ruleworld", "--context", "none", "--split", "tset"],
+            "there is no split 'tset'; there are: test, train, val",
+        ),
+        (["ruleworld", "--context", "none", "--environment-options", "sed=3"], "sed"),
+        (["ruleworld", "--context", "none", "--environment-options", "seed"], "name=value"),
+        (["ruleworld", "--context", "none", "--max-cost", "3"], "without prices"),
+        (["ruleworld", "--context", "static:missing.md"], "missing.md"),
+    ],
+)
+def test_what_cannot_be_run_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
+    status, said = run("eval", *arguments, "--out", tmp_path / "out")
+    assert status == 2 and words in said.replace("\n", " ")
+
+
+def test_an_unfinished_arm_is_not_compared(tmp_path: Path) -> None:
+    assert run("eval", "ruleworld", "--context", "none", "--out", tmp_path / "a")[0] == 0
+    (tmp_path / "a" / "none" / "runs.json").unlink()
+    status, said = run("compare", tmp_path / "a" / "none", "--out", tmp_path / "d")
+    assert status == 2 and "was not finished" in said
+
+
+def test_a_limit_takes_whole_scenarios() -> None:
+    tasks = [Task(environment="w", id=f"t{n}", input="", group=f"s{n % 3}") for n in range(9)]
+    assert [task.id for task in whole_scenarios(tasks, 4)] == ["t0", "t1", "t3", "t4", "t6", "t7"]
+    assert whole_scenarios(tasks, None) == tasks
+
+
+def test_more_passes_begin_with_the_seeds_of_fewer() -> None:
+    assert Plan(("none",), runs=5).seeds[:3] == Plan(("none",), runs=3).seeds
+    assert Plan(("none",), seed=1).seeds != Plan(("none",)).seeds
+
+
+def test_every_arm_has_a_name_of_its_own() -> None:
+    specs = [
+        "none",
+        "rag:rows.jsonl?k=3",
+        "rag:b/rows.jsonl",
+        "model:openai/qwen@http://127.0.0.1:1/v1",
+        "rag:rows.jsonl",
+    ]
+    found = names(specs)
+    assert len(set(found)) == 5 and found[:3] == ["none", "rag-rows", "rag-rows-2"] and "/" not in "".join(found)

@@ -59,6 +59,14 @@ class LoopBench:
     def apply(self, playbook: Playbook, operations: Sequence[Operation]) -> Playbook:
         return fit(apply(playbook, operations, self.rules, self.source).playbook, self.budget)
 
+    def compacted(self, before: Playbook, kept: Sequence[Operation], after: Playbook) -> tuple[Entry, ...]:
+        """Entries that the kept edits left, and the budget did not."""
+        if not self.budget:
+            return ()
+        there = {entry.id for entry in after.entries}
+        edited = apply(before, kept, self.rules, self.source).playbook
+        return tuple(entry for entry in edited.entries if entry.id not in there)
+
     def size(self, playbook: Playbook) -> int:
         return render(playbook).tokens
 

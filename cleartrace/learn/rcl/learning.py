@@ -12,7 +12,7 @@ from cleartrace.learn.accept import Case, Decision
 from cleartrace.learn.memory.document import OptimizerState
 from cleartrace.learn.memory.record import IterationRecord
 from cleartrace.learn.memory.render import memory_text
-from cleartrace.learn.protocol import Proposal, Reflection, Signal
+from cleartrace.learn.protocol import FailureType, Proposal, Reflection, Signal
 from cleartrace.learn.rcl.edit import Assessed, LoopBench, assess, rules_of
 from cleartrace.learn.rcl.iteration import Iteration, Learned
 from cleartrace.learn.rcl.state import Edit, Row, State
@@ -91,12 +91,8 @@ async def _edit(
     rules = rules_of(it.config)
     made = apply(assessed.playbook, proposal.operations, rules, source)
     bench = LoopBench(it.parts.runner, it.parts.provide, rules, source, it.config.playbook_budget)
-    decision = Decision(playbook=assessed.playbook, memory=state.acceptance)
-    if made.applied:
-        decision = await _decide(it, state, signals, assessed.playbook, made.applied, bench)
+    decision = await _decide(it, state, signals, assessed.playbook, made.applied, bench)
     kept = tuple(one for verdict in decision.verdicts if verdict.kept for one in verdict.operations)
-    wanted = made.playbook if len(kept) == len(made.applied) else apply(assessed.playbook, kept, rules, source).playbook
-    there = {entry.id for entry in decision.playbook.entries}
     edit = Edit(
         tallies={id: (one.helpful, one.harmful, one.neutral) for id, one in assessed.tallies.items()},
         unknown=assessed.unknown,
@@ -105,14 +101,14 @@ async def _edit(
         rejected=made.rejected,
         refused=proposal.refused,
         verdicts=decision.verdicts,
-        compacted=tuple(entry for entry in wanted.entries if entry.id not in there),
+        compacted=bench.compacted(assessed.playbook, kept, decision.playbook),
     )
     return Learned(
         playbook=decision.playbook,
         reflections=reflections,
         edit=edit,
         summary=proposal.summary,
-        more_runs=proposal.more_runs,
+        more_runs=_by_chance(reflections, proposal),
         acceptance=decision.memory,
         acceptance_runs=decision.runs,
         kept=len(kept),
@@ -166,6 +162,12 @@ async def remember(it: Iteration, state: State, after: State, learned: Learned, 
     inputs = (old, record, after.playbook)
     found = await it.journal.once("memory", Remembered, lambda: ([one.digest for one in inputs], seed), make)
     return after.model_copy(update={"memory": found.state})
+
+
+def _by_chance(reflections: Sequence[Reflection], proposal: Proposal) -> tuple[str, ...]:
+    """Tasks that failed by variance of execution, as the reflector finds or the mutator concludes."""
+    found = [id for one in reflections if one.failure_type is FailureType.EXECUTION_VARIANCE for id in one.task_ids]
+    return tuple(dict.fromkeys((*found, *proposal.more_runs)))
 
 
 def _why_nothing(proposal: Proposal, edit: Edit) -> str:

@@ -209,6 +209,13 @@ def test_what_an_iteration_leaves(unbroken):
     assert json.loads((unbroken / "result.json").read_text())["stop"] == "finished"
 
 
+def test_r18_copies_of_the_playbook_come_as_often_as_asked(tmp_path):
+    config = RclConfig(iterations=5, checkpoint_interval=2)
+    with RunDirectory(tmp_path, checkpoint_interval=config.checkpoint_interval) as store:
+        asyncio.run(optimize(config, parts(), store=store))
+    assert [path.parent.name for path in sorted(tmp_path.glob("iterations/*/playbook.json"))] == ["0002", "0004"]
+
+
 def test_no_time_and_no_cost_is_in_the_history(unbroken):
     assert not [name for name in read_history(unbroken)[0] if "second" in name or "cost" in name]
 

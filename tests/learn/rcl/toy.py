@@ -41,8 +41,8 @@ def instructing(inner: Shown, which: Perturbation) -> Shown:
 class Runner:
     """Passes a task whose name is in the context; `broken` tasks fail for others' reasons."""
 
-    def __init__(self, broken: Sequence[str] = (), lucky: Sequence[str] = ()) -> None:
-        self.broken, self.lucky = set(broken), set(lucky)
+    def __init__(self, broken: Sequence[str] = (), lucky: Sequence[str] = (), partial: float = 0.0) -> None:
+        self.broken, self.lucky, self.partial = set(broken), set(lucky), partial
         self.made: list[Episode] = []
 
     async def run(self, requests: Sequence[RunRequest]) -> list[Episode]:
@@ -60,7 +60,7 @@ class Runner:
             trajectory=Trajectory(
                 environment="toy", task_id=request.task.id, agent="toy", seed=request.seed, context=context
             ),
-            outcome=Outcome(score=None if broken else float(solved), failure=failure),
+            outcome=Outcome(score=None if broken else 1.0 if solved else self.partial, failure=failure),
         )
 
 

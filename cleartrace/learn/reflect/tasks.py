@@ -13,9 +13,11 @@ from cleartrace.learn.text import cut
 
 @dataclass(frozen=True)
 class Shown:
-    """Args:
-    entries: ids of the entries in the runs' contexts, None where that is not recorded.
-    runs: ascending by score, the probe last; each with its judgement.
+    """A task and its runs as texts.
+
+    Args:
+        entries: ids of the entries in the runs' contexts, None where that is not recorded.
+        runs: ascending by score, the probe last; each with its judgement.
     """
 
     id: str

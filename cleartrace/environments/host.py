@@ -13,8 +13,8 @@ from cleartrace.environments.install import interpreter
 from cleartrace.environments.protocol import Action, EnvironmentFault, Observation
 from cleartrace.environments.registry import find
 from cleartrace.environments.worker import Answer, Worker
-from cleartrace.episodes.types import Outcome, Task
-from cleartrace.llm.protocol import LLM, Message, Request, Role
+from cleartrace.episodes.types import Failure, FailureKind, Outcome, Task
+from cleartrace.llm.protocol import LLM, BudgetExhausted, LLMError, Message, Request, Role
 
 _END_S = 5.0
 
@@ -26,7 +26,8 @@ class Host:
         options: of the environment, as `registry.load` takes them.
         python: another interpreter, for packages that cannot live beside ours; it needs pydantic. Without one, the
             place where `cleartrace environments install` put the package, or else this interpreter.
-        user: the model behind simulated users. Its calls have `Role.USER`.
+        user: the model behind simulated users, or the judge of environments that have one. Its calls have `Role.USER`
+            or `Role.JUDGE`, as the environment's `asks_as` says.
         processes: at most so many sessions at once; further ones wait for their turn.
         call_limit_s, start_limit_s: seconds that the environment may take for an answer, and to come up.
         sessions_per_process: a process is replaced after so many sessions; 1 for environments that leak.
@@ -117,7 +118,8 @@ class Host:
         """A task to work on. However the block ends, the session ends with it, and no process keeps its state."""
         async with self._lease() as worker:
             try:
-                yield HostedSession(worker, task_id, seed, self._call_limit_s, self._answer(seed))
+                role = Role(self._about["asks_as"])
+                yield HostedSession(worker, task_id, seed, self._call_limit_s, self._answer(seed, role), role)
             except Exception:
                 await _end(worker)
                 raise
@@ -144,7 +146,8 @@ class Host:
         try:
             about = await worker.call("open", self._start_limit_s, name=self.name, options=self.options)
             if about["needs_user"] and self._user is None:
-                raise ValueError(f"the environment {self.name} simulates a user and needs a model: Host(..., user=llm)")
+                need = "has a judge" if about["asks_as"] == Role.JUDGE.value else "simulates a user"
+                raise ValueError(f"the environment {self.name} {need} and needs a model: Host(..., user=llm)")
         except BaseException:
             worker.kill()
             self._give_back(worker)
@@ -164,13 +167,13 @@ class Host:
             del self._workers[worker]
             worker.kill()
 
-    def _answer(self, seed: int) -> Answer | None:
+    def _answer(self, seed: int, role: Role) -> Answer | None:
         user = self._user
         if user is None:
             return None
 
         async def answer(messages: Sequence[Message]) -> str:
-            request = Request(role=Role.USER, messages=tuple(messages), temperature=0.0, seed=seed)
+            request = Request(role=role, messages=tuple(messages), temperature=0.0, seed=seed)
             return (await user.complete(request)).text
 
         return answer
@@ -196,8 +199,11 @@ async def _end(worker: Worker) -> None:
 class HostedSession:
     """One task in an environment's process. Calls come one at a time; all raise `EnvironmentFault`."""
 
-    def __init__(self, worker: Worker, task_id: str, seed: int, limit_s: float, answer: Answer | None) -> None:
+    def __init__(
+        self, worker: Worker, task_id: str, seed: int, limit_s: float, answer: Answer | None, role: Role = Role.USER
+    ) -> None:
         self._worker = worker
+        self._role = role
         self._task_id, self._seed = task_id, seed
         self._limit_s = limit_s
         self._answer = answer
@@ -212,7 +218,14 @@ class HostedSession:
         return Observation.model_validate(await self._call("act", action=action.model_dump(mode="json")))
 
     async def outcome(self) -> Outcome:
-        return Outcome.model_validate(await self._call("outcome"))
+        """A judge that cannot be asked is an outcome of its own kind (R28); an exhausted budget is raised."""
+        try:
+            return Outcome.model_validate(await self._call("outcome"))
+        except LLMError as error:
+            if self._role is not Role.JUDGE or isinstance(error, BudgetExhausted):
+                raise
+            message = f"the judge cannot be asked: {type(error).__name__}: {error}"
+            return Outcome(score=None, failure=Failure(kind=FailureKind.JUDGE, message=message))
 
     async def _call(self, method: str, **params: Any) -> Any:
         if not self._worker.alive:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from cleartrace.environments.protocol import Action, Environment, EnvironmentFault, Session
 from cleartrace.environments.registry import MissingPackage, load
-from cleartrace.llm.protocol import Message
+from cleartrace.llm.protocol import Message, Role
 
 QUIT = "quit"
 KINDS = {"value": ValueError, "missing": MissingPackage, "fault": EnvironmentFault}
@@ -91,6 +91,7 @@ class Server:
             "version": str(getattr(made, "version", "")),
             "idle_passes": sorted(getattr(made, "idle_passes", ())),
             "needs_user": bool(getattr(made, "needs_user", False)),
+            "asks_as": Role(getattr(made, "asks_as", Role.USER)).value,
         }
 
     def tasks(self, split: str | None) -> list[Any]:

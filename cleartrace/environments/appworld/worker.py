@@ -4,6 +4,7 @@ Requests and answers are JSON lines on standard input and output: {"call": name,
 {"error": message}. The end of standard input ends the process, whatever runs in it.
 """
 
+import importlib
 import json
 import os
 import queue
@@ -15,10 +16,8 @@ class Server:
     """One world at a time, as the package freezes the process's clock for it."""
 
     def __init__(self, root):
-        import appworld
-
-        appworld.update_root(root)
-        self.package = appworld
+        self.package = importlib.import_module("appworld")
+        self.package.update_root(root)
         self.world = None
 
     def about(self):
@@ -38,11 +37,16 @@ class Server:
         }
 
     def execute(self, code):
-        output = self.world.execute(code)
-        return {"output": output, "completed": bool(self.world.task_completed())}
+        output = self._open().execute(code)
+        return {"output": output, "completed": bool(self._open().task_completed())}
 
     def evaluate(self):
-        return self.world.evaluate(suppress_errors=True).to_dict()
+        return self._open().evaluate(suppress_errors=True).to_dict()
+
+    def _open(self):
+        if self.world is None:
+            raise RuntimeError("no world is open")
+        return self.world
 
     def close(self):
         world, self.world = self.world, None

@@ -19,6 +19,7 @@ class Criterion:
         pairs: most pairs for an edit that makes the context larger.
         pairs_to_shrink: the same for one that makes it smaller. It may stay on a tie, and only many pairs tell a tie
             from harm that few tasks show.
+        margin: loss that must be ruled out before a tie keeps the smaller context.
         patience: pairs after which an edit without a gain so far is given up.
         sequential: look after each round. Off: run all pairs, then test once, at `alpha` from both sides.
     """
@@ -26,6 +27,7 @@ class Criterion:
     alpha: float = 0.05
     pairs: int = 32
     pairs_to_shrink: int = 48
+    margin: float = 0.1
     patience: int = 8
     sequential: bool = True
 
@@ -57,7 +59,7 @@ def rule(differences: Sequence[float], left: int, shrinks: bool, test: Criterion
         shrinks: the edit makes the context smaller, so that a tie keeps it (design rule 16).
     """
     if not test.sequential:
-        return None if left else _at_the_end(differences, shrinks)
+        return None if left else _at_the_end(differences, shrinks, test.margin)
     bar = 1.0 / test.alpha
     if evidence(differences) >= bar:
         return Ruling(True, Standing.VALIDATED, f"better over {len(differences)} pairs")
@@ -67,7 +69,7 @@ def rule(differences: Sequence[float], left: int, shrinks: bool, test: Criterion
     if shrinks:
         if left:
             return None
-        return _tie(differences)
+        return _tie(differences, test.margin)
     if left == 0 or (len(differences) >= test.patience and total <= 0) or _hopeless(differences, left, bar):
         return Ruling(False, Standing.NO_EFFECT_SHOWN, f"no gain shown in {len(differences)} pairs")
     return None
@@ -78,7 +80,7 @@ def _hopeless(differences: Sequence[float], left: int, bar: float) -> bool:
     return evidence([*differences, *([1.0] * left)]) < bar
 
 
-def _at_the_end(differences: Sequence[float], shrinks: bool) -> Ruling:
+def _at_the_end(differences: Sequence[float], shrinks: bool, margin: float) -> Ruling:
     if not differences:
         return Ruling(False, Standing.NO_EFFECT_SHOWN, "no pair could be scored")
     sign = difference_interval(differences).sign
@@ -86,12 +88,17 @@ def _at_the_end(differences: Sequence[float], shrinks: bool) -> Ruling:
         return Ruling(True, Standing.VALIDATED, f"better over {len(differences)} pairs")
     if sign < 0:
         return Ruling(False, Standing.HARMFUL, f"worse over {len(differences)} pairs")
-    return _tie(differences) if shrinks else Ruling(False, Standing.NO_EFFECT_SHOWN, f"{len(differences)} pairs: a tie")
+    return (
+        _tie(differences, margin)
+        if shrinks
+        else Ruling(False, Standing.NO_EFFECT_SHOWN, f"{len(differences)} pairs: a tie")
+    )
 
 
-def _tie(differences: Sequence[float]) -> Ruling:
+def _tie(differences: Sequence[float], margin: float) -> Ruling:
+    """Of an edit that makes the context smaller: it stays where no loss was seen, and none above the margin may be."""
     if not differences:
         return Ruling(False, Standing.NO_EFFECT_SHOWN, "no pair could be scored")
-    if sum(differences) < 0:
-        return Ruling(False, Standing.NO_EFFECT_SHOWN, f"{len(differences)} pairs lean to harm")
+    if sum(differences) < 0 or difference_interval(differences).low < -margin:
+        return Ruling(False, Standing.NO_EFFECT_SHOWN, f"{len(differences)} pairs do not rule out a loss of {margin:g}")
     return Ruling(True, Standing.NO_EFFECT_SHOWN, f"a tie over {len(differences)} pairs keeps the smaller context")

@@ -95,7 +95,7 @@ async def _real(config: RunConfig, budget: Budget, store: EpisodeStore, stack: A
         provide=provide,
         probe=probe,
         instruct=instruct,
-        acceptance=acceptance_of(config, validation),
+        acceptance=acceptance_of(config, train, validation),
         memory=_memory(config, models, facts),
         domain={"agent": agent.hash, **names},
     )

@@ -101,6 +101,9 @@ class RclConfig(BaseModel):
     )
     optimization_state_max_history: int = Field(10, ge=1, description="Rows that each list of that memory keeps.")
     acceptance: Acceptance = Field(Acceptance.ALWAYS, description="Who decides on edits: always keeps each one.")
+    credit_pruning: bool = Field(
+        False, description="After the edits, run without each entry that was blamed, and drop those that earn nothing."
+    )
     val_interval: int = Field(1, ge=1, description="Validate every so many iterations.")
     skip_validation: bool = Field(False, description="Never validate; the last playbook counts as the best.")
     checkpoint_interval: int = Field(1, ge=1, description="Keep a copy of the playbook every so many iterations.")

@@ -59,6 +59,7 @@ def simulated_parts(
         store: keeps every run; None keeps none, and is faster.
         ledger, budget: runs are charged and limited; words stand for tokens.
     """
+    train = world.tasks("train") if train is None else train
     sim = world.world
     agent: ExecutionAgent = SimulatedAgent(sim, cites="always" if config.pp else "probed")
     if ledger is not None:
@@ -67,7 +68,7 @@ def simulated_parts(
     memory = OptimizerMemory(None, facts, max_history=config.optimization_state_max_history)
     provide, probe, instruct = providers(config)
     return Parts(
-        train=world.tasks("train") if train is None else train,
+        train=train,
         validation=validation,
         runner=Runner(agent, store),
         reflector=ScriptedReflector(sim, auxiliary=config.auxiliary_losses, batched=config.batched_reflection),
@@ -75,7 +76,7 @@ def simulated_parts(
         provide=provide,
         probe=probe,
         instruct=instruct,
-        acceptance=acceptance_of(config, validation),
+        acceptance=acceptance_of(config, train, validation),
         memory=memory if config.use_optimization_state else None,
         domain={"agent": agent.hash},
     )

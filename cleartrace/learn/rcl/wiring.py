@@ -8,7 +8,7 @@ from cleartrace.context.playbook.types import Playbook
 from cleartrace.context.providers.probing import Instructed, Probing
 from cleartrace.context.providers.simple import PlaybookProvider
 from cleartrace.episodes.types import Task
-from cleartrace.learn.accept import AcceptancePolicy, Always, Paired, Pareto, Validation
+from cleartrace.learn.accept import AcceptancePolicy, Always, Credited, Paired, Pareto, Validation
 from cleartrace.learn.rcl.config import Acceptance, RclConfig
 from cleartrace.learn.rcl.loop import SettingsError
 from cleartrace.learn.rcl.parts import Perturb, Provide
@@ -31,8 +31,13 @@ def providers(config: RclConfig) -> tuple[Provide, Perturb, Perturb]:
     )
 
 
-def acceptance_of(config: RclConfig, validation: Sequence[Task]) -> AcceptancePolicy:
+def acceptance_of(config: RclConfig, train: Sequence[Task], validation: Sequence[Task]) -> AcceptancePolicy:
     """Raises `SettingsError` for a policy without the tasks that it needs."""
+    policy = _policy(config, validation)
+    return Credited(policy, tuple(train)) if config.credit_pruning else policy
+
+
+def _policy(config: RclConfig, validation: Sequence[Task]) -> AcceptancePolicy:
     if config.acceptance is Acceptance.ALWAYS:
         return Always()
     if config.acceptance is Acceptance.PAIRED:

@@ -40,6 +40,7 @@ EFFECTS = {
     "use_optimization_state": ({}, {"use_optimization_state": True}),
     "optimization_state_max_history": ({"use_optimization_state": True}, {"optimization_state_max_history": 2}),
     "acceptance": ({}, {"acceptance": "paired"}),
+    "credit_pruning": ({"iterations": 20, **MANY}, {"credit_pruning": True}),
     "val_interval": ({}, {"val_interval": 3}),
     "skip_validation": ({}, {"skip_validation": True}),
 }

@@ -54,21 +54,29 @@ def show(
 @app.command()
 def history(
     file: File,
-    entry: Annotated[
-        str | None, typer.Argument(help="Id of one entry; without it, all that were ever rewritten.")
+    entry: Annotated[str | None, typer.Argument(help="Id of one entry; without it, all ever rewritten.")] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option("--from", help="Id of a task or an episode: entries that any of their texts came from."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Print what entries said before, what each text earned, and which failures it came from."""
+    from cleartrace.context.playbook.provenance import came_from
     from cleartrace.context.playbook.tables import print_history
 
     with errors_in_words():
         playbook = load(file)
-        entries = [one for one in playbook.entries if (one.id == entry if entry else one.history)]
-        if entry and not entries:
-            raise ValueError(
-                f"{file} has no entry {entry}; it has {', '.join(e.id for e in playbook.entries) or 'none'}"
-            )
+        entries = playbook.entries
+        if entry is not None:
+            entries = tuple(one for one in entries if one.id == entry)
+            if not entries:
+                there = ", ".join(one.id for one in playbook.entries) or "none"
+                raise ValueError(f"{file} has no entry {entry}; it has {there}")
+        if origin is not None:
+            entries = tuple(one for one in entries if came_from(one, origin))
+        elif entry is None:
+            entries = tuple(one for one in entries if one.history)
     print_json([one.model_dump(mode="json") for one in entries]) if as_json else print_history(entries)
 
 

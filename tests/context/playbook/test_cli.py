@@ -70,6 +70,8 @@ def test_history_shows_former_texts_with_their_reasons(file):
     code, out = run("history", file)
     assert code == 0 and "Look at the total." in out and "it was too vague" in out and ASK not in out
     assert json.loads(run("history", file, "e1", "--json")[1])[0]["history"][0]["text"] == "Look at the total."
+    assert [one["id"] for one in json.loads(run("history", file, "--from", "t9", "--json")[1])] == ["e1"]
+    assert [one["id"] for one in json.loads(run("history", file, "--from", "t1", "--json")[1])] == ["e1", "e2", "e3"]
     code, out = run("history", file, "e9")
     assert code == 2 and "has no entry e9; it has e1, e2, e3" in out
 

@@ -10,7 +10,6 @@ from cleartrace.episodes.types import Usage
 from cleartrace.llm.endpoint import (
     Endpoint,
     Options,
-    PerLoop,
     SchemaMode,
     ThinkingMode,
     arguments_of,
@@ -43,25 +42,22 @@ _FINISH = {"max_tokens": Finish.LENGTH, "model_context_window_exceeded": Finish.
 _BUDGET = {Thinking.LOW: 2048, Thinking.MEDIUM: 8192, Thinking.HIGH: 24576}
 
 
-class AnthropicMessages(Endpoint):
+class AnthropicMessages(Endpoint[anthropic.AsyncAnthropic]):
     """POST `{base_url}/v1/messages`. Blocks of thought go back as they came, with their signatures (R25)."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._clients = PerLoop(
-            lambda: anthropic.AsyncAnthropic(
-                api_key=options.key, base_url=options.base_url, timeout=options.timeout_s, max_retries=0
-            )
+    def _open(self) -> anthropic.AsyncAnthropic:
+        given = self.options
+        return anthropic.AsyncAnthropic(
+            api_key=given.key, base_url=given.base_url, timeout=given.timeout_s, max_retries=0
         )
 
-    async def close(self) -> None:
-        if client := self._clients.pop():
-            await client.close()
+    async def _close(self, client: anthropic.AsyncAnthropic) -> None:
+        await client.close()
 
-    async def _ask(self, request: Request) -> Reply:
+    async def _ask(self, client: anthropic.AsyncAnthropic, request: Request) -> Reply:
         body = self.body(request_body(request, self.options, self.max_tokens(request) or DEFAULT_MAX_TOKENS))
         first = {name: body.pop(name) for name in ("model", "messages", "max_tokens")}
-        create = self._clients.get().messages.with_raw_response.create
+        create = client.messages.with_raw_response.create
         try:
             # The limit of time is named again, because without it the SDK refuses long answers that do not stream.
             answer = await create(**first, timeout=self.options.timeout_s, extra_body=body)

@@ -16,7 +16,7 @@ _LOOK_AGAIN_S = 0.02
 @dataclass(frozen=True)
 class Limits:
     """None is no limit. `calls`: requests that are sent, retries among them. `tokens`: input and output. `cost`: in
-    dollars. `seconds`: of the calls, added up, not of the clock."""
+    dollars. `seconds`: of the calls, added up, not of the clock; a call reserves what the longest one so far took."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -40,7 +40,8 @@ class Budget:
     def __init__(self, ledger: Ledger, total: Limits | None = None, roles: Mapping[Role, Limits] | None = None) -> None:
         self.ledger = ledger
         self._limits: dict[Role | None, Limits] = {None: total or Limits()}
-        self._limits.update(roles or {})
+        for role, limits in (roles or {}).items():
+            self._limits[role] = limits
         self._open: list[tuple[Role, Usage]] = []
 
     @property

@@ -114,11 +114,12 @@ class PerLoop(Generic[T]):
         return self._made.pop(asyncio.get_running_loop(), None)
 
 
-class Endpoint(ABC):
-    """A model behind HTTP. A subclass speaks one dialect and raises `LLMError` alone."""
+class Endpoint(ABC, Generic[T]):
+    """A model behind HTTP. A subclass speaks one dialect through its client `T` and raises `LLMError` alone."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self._clients = PerLoop(self._open)
 
     @property
     def model(self) -> str:
@@ -126,16 +127,24 @@ class Endpoint(ABC):
 
     async def complete(self, request: Request) -> Reply:
         """One HTTP request. Raises `LLMError`."""
+        client = self._clients.get()  # to make one takes a while, which no call should pay with its time
         try:
-            return await asyncio.wait_for(self._ask(request), self.options.timeout_s)
+            return await asyncio.wait_for(self._ask(client, request), self.options.timeout_s)
         except asyncio.TimeoutError:
             raise TimedOut(f"{self.model} gave no whole answer in {self.options.timeout_s:g} s") from None
 
-    @abstractmethod
-    async def _ask(self, request: Request) -> Reply: ...
+    async def close(self) -> None:
+        if client := self._clients.pop():
+            await self._close(client)
 
     @abstractmethod
-    async def close(self) -> None: ...
+    def _open(self) -> T: ...
+
+    @abstractmethod
+    async def _close(self, client: T) -> None: ...
+
+    @abstractmethod
+    async def _ask(self, client: T, request: Request) -> Reply: ...
 
     def body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The request's body: `extra` applied, fields without a value left out, text that UTF-8 can hold."""
@@ -149,7 +158,7 @@ def parse_body(content: bytes) -> dict[str, Any]:
     """The JSON object of an answer. Raises `Malformed`."""
     try:
         value = json.loads(content.decode("utf-8", "replace"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Malformed(f"the answer is not JSON: {content[:_SHOWN]!r}") from None
     if not isinstance(value, dict):
         raise Malformed(f"the answer is not a JSON object: {content[:_SHOWN]!r}")

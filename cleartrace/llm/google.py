@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import httpx
-import pydantic
 from google import genai
 from google.genai import errors, types
 
@@ -14,7 +13,6 @@ from cleartrace.episodes.types import Usage
 from cleartrace.llm.endpoint import (
     Endpoint,
     Options,
-    PerLoop,
     SchemaMode,
     ThinkingMode,
     arguments_of,
@@ -46,31 +44,26 @@ _FILTERS = frozenset(
     + ("MODEL_ARMOR",)
 )
 
+_Clients = tuple[genai.Client, httpx.AsyncClient]
 
-class GeminiContent(Endpoint):
-    """POST `{base_url}/v1beta/models/MODEL:generateContent`. Signatures of thoughts go back with their parts."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._clients = PerLoop(self._connected)
+class GeminiContent(Endpoint[_Clients]):
+    """POST `models/MODEL:generateContent`. Signatures of thoughts go back with their parts."""
 
-    def _connected(self) -> tuple[genai.Client, httpx.AsyncClient]:
+    def _open(self) -> _Clients:
         # A client of our own: the SDK passes transport errors through, and they must be of one known family.
         http = httpx.AsyncClient(timeout=self.options.timeout_s, follow_redirects=True)
         where = types.HttpOptions(base_url=self.options.base_url, httpx_async_client=http)
         return genai.Client(api_key=self.options.key, vertexai=False, http_options=where), http
 
-    async def close(self) -> None:
-        if made := self._clients.pop():
-            client, http = made
-            await client.aio.aclose()
-            await http.aclose()
+    async def _close(self, client: _Clients) -> None:
+        await client[0].aio.aclose()
+        await client[1].aclose()
 
-    async def _ask(self, request: Request) -> Reply:
+    async def _ask(self, client: _Clients, request: Request) -> Reply:
         contents, config = request_body(request, self.options, self.max_tokens(request))
-        client, _ = self._clients.get()
         try:
-            answer = await client.aio.models.generate_content(
+            answer = await client[0].aio.models.generate_content(
                 model=self.options.model, contents=contents, config=config
             )
         except errors.APIError as error:
@@ -79,7 +72,8 @@ class GeminiContent(Endpoint):
             raise TimedOut(f"{self.model}: {error!r}") from None
         except httpx.TransportError as error:
             raise Unreachable(f"{self.model}: {error!r}") from None
-        except (errors.UnknownApiResponseError, pydantic.ValidationError, ValueError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            # What the SDK raises over a body that is not what it reads: its own errors and pydantic's are ValueErrors.
             raise Malformed(f"{self.model}: {error!r}"[:400]) from None
         return read_answer(answer, len(request.messages))
 

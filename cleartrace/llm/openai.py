@@ -11,7 +11,6 @@ from cleartrace.episodes.types import Usage
 from cleartrace.llm.endpoint import (
     Endpoint,
     Options,
-    PerLoop,
     SchemaMode,
     arguments_of,
     charged,
@@ -41,25 +40,20 @@ _FINISH = {"length": Finish.LENGTH, "tool_calls": Finish.CALLS, "function_call":
 _BROKEN = frozenset({"abort", "aborted", "error"})
 
 
-class OpenAIChat(Endpoint):
+class OpenAIChat(Endpoint[openai.AsyncOpenAI]):
     """POST `{base_url}/chat/completions`. Calls of one turn stay in order; no tool choice is ever forced."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._clients = PerLoop(
-            lambda: openai.AsyncOpenAI(
-                api_key=options.key, base_url=options.base_url, timeout=options.timeout_s, max_retries=0
-            )
-        )
+    def _open(self) -> openai.AsyncOpenAI:
+        given = self.options
+        return openai.AsyncOpenAI(api_key=given.key, base_url=given.base_url, timeout=given.timeout_s, max_retries=0)
 
-    async def close(self) -> None:
-        if client := self._clients.pop():
-            await client.close()
+    async def _close(self, client: openai.AsyncOpenAI) -> None:
+        await client.close()
 
-    async def _ask(self, request: Request) -> Reply:
+    async def _ask(self, client: openai.AsyncOpenAI, request: Request) -> Reply:
         fields = request_body(request, self.options, self.max_tokens(request))
         body = self.body(fields)
-        create = self._clients.get().chat.completions.with_raw_response.create
+        create = client.chat.completions.with_raw_response.create
         try:
             answer = await create(model=body.pop("model"), messages=body.pop("messages"), extra_body=body)
         except openai.APITimeoutError as error:

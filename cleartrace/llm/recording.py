@@ -74,9 +74,8 @@ class Replaying:
                 self._asked[key] = request
                 self._left[key].append(row)
         if not self._left:
-            raise ValueError(
-                f"{path} holds no call of {model}; it holds {', '.join(sorted(map(str, models))) or 'none'}"
-            )
+            held = ", ".join(sorted(map(str, models))) or "none"
+            raise ValueError(f"{path} holds no call of {model}; it holds calls of: {held}")
 
     @property
     def model(self) -> str:
@@ -102,13 +101,12 @@ class Replaying:
     def _nearest(self, request: Request) -> str:
         key, asked = _key(self._model, request), request.canonical()
         if key in self._asked:
-            return (
-                f"{self._path} is used up: this call of role {request.role.value} is not in it as often as it is asked"
-            )
-        texts = [recorded.canonical() for recorded in self._asked.values()]
-        nearest = max(
-            texts, key=lambda text: len(commonprefix([text, asked])) + len(commonprefix([text[::-1], asked[::-1]]))
-        )
+            return f"{self._path}: this call of role {request.role.value} is asked more often than it was recorded"
+
+        def shared(text: str) -> int:
+            return len(commonprefix([text, asked])) + len(commonprefix([text[::-1], asked[::-1]]))
+
+        nearest = max((recorded.canonical() for recorded in self._asked.values()), key=shared)
         start = max(0, len(commonprefix([nearest, asked])) - 30)
         return (
             f"{self._path} holds no such call of role {request.role.value}. From where the nearest one differs:\n"

@@ -53,13 +53,15 @@ def main(
 def report(
     run_dir: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of a run, e.g. runs/demo.")],
 ) -> None:
-    """Build report.html from a run's metrics and trajectories, and print its path."""
+    """Build report.html of a training run, or of a playbook learned by `optimize`, and print its path."""
+    from cleartrace.data.errors import DataError
+    from cleartrace.learn.rcl.report import build_page, is_run
     from cleartrace.report import build_report
     from cleartrace.report.load import ReportError
 
     try:
-        typer.echo(build_report(run_dir))
-    except ReportError as error:
+        typer.echo(build_page(run_dir) if is_run(run_dir) else build_report(run_dir))
+    except (DataError, ReportError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
 

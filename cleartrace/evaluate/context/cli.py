@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cleartrace.agents.workplace import AgentConfig
+from cleartrace.evaluate.context.names import CreditMethod
 from cleartrace.learn.rcl.flags import with_flags
 
 app = typer.Typer(no_args_is_help=True, help="Measure what contexts are worth to an agent.")
@@ -52,6 +53,40 @@ def evaluate(
         _fail(f"{error}; what was finished is kept, and the same command with a larger budget goes on", EXIT_BUDGET)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on", 130)
+
+
+@app.command()
+@with_flags(AgentConfig, leave_out=("environment",))
+def credit(
+    environment: Annotated[str, typer.Argument(metavar="ENV", help="Environment, e.g. ruleworld.")],
+    playbook: Annotated[Path, typer.Option(help="Playbook whose entries are measured.")],
+    out: Annotated[Path, typer.Option(help="File for the effects; credit.json in a run's folder enters its page.")],
+    method: Annotated[
+        CreditMethod, typer.Option(help="Random dropout measures all entries at once; leaving one out, one by one.")
+    ] = CreditMethod.DROPOUT,
+    split: Annotated[str, typer.Option(help="Split to measure on; never the one to report on.")] = "train",
+    draws: Annotated[int, typer.Option(min=2, help="Pairs of a task and a run's seed.")] = 100,
+    runs_each: Annotated[int, typer.Option(min=2, help="Runs of each draw under dropout.")] = 4,
+    rate: Annotated[float, typer.Option(help="Chance of an entry to be left out under dropout.")] = 0.3,
+    cap: Annotated[int | None, typer.Option(min=1, help="Tokens that the playbook may have.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws and dropouts derive from it.")] = 42,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Measure what each entry of a playbook is worth: its effect on the score, with an interval."""
+    from cleartrace.agents.workplace import WorkplaceError
+    from cleartrace.data.errors import DataError
+    from cleartrace.evaluate.context.credit import Measurement, measure_credit
+    from cleartrace.llm.protocol import BudgetExhausted
+
+    plan = Measurement(playbook, method, split, draws, runs_each, rate, cap, seed)
+    try:
+        config = AgentConfig.checked({"environment": environment, **given})
+        asyncio.run(measure_credit(config, plan, out))
+    except (WorkplaceError, DataError) as error:
+        _fail(str(error), EXIT_SETTINGS)
+    except BudgetExhausted as error:
+        _fail(f"{error}; the runs that were finished are kept, and the same command goes on", EXIT_BUDGET)
 
 
 @app.command()

@@ -77,6 +77,7 @@ class AgentDojo:
 
     def __init__(self, suites: str = "", attack: str = "", attacked: str = "local", benchmark: str = "v1.2.2") -> None:
         with stand_ins(*_NEVER_CALLED):
+            import agentdojo.attacks  # noqa: F401  # `Target` needs it, and it needs the stand-ins
             from agentdojo.agent_pipeline.agent_pipeline import load_system_message
             from agentdojo.task_suite.load_suites import get_suites
 

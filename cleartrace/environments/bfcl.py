@@ -15,7 +15,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
@@ -226,14 +226,17 @@ def is_error(text: str) -> bool:
     return isinstance(value, dict) and "error" in value
 
 
-def plain(value: Any) -> Any:
-    """An attribute of a service as plain data; objects such as folders by their own attributes."""
+def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """An attribute of a service as plain data. Objects such as folders become their attributes; links upwards go."""
+    if id(value) in above:
+        return "..."
+    above = (*above, id(value))
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, above) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, above) for item in value]
     if hasattr(value, "__dict__"):
-        return {key: plain(item) for key, item in vars(value).items() if not key.startswith("_")}
+        return {key: plain(item, above) for key, item in vars(value).items() if key != "parent" and key[0] != "_"}
     return value
 
 
@@ -279,7 +282,7 @@ def _load(category: str) -> list[Entry]:
 def _entry(row: Mapping[str, Any], gold: Sequence[Sequence[str]]) -> Entry:
     from bfcl_eval.constants.default_prompts import DEFAULT_USER_PROMPT_FOR_ADDITIONAL_FUNCTION_FC as MORE_FUNCTIONS
 
-    documented = {doc["name"]: spec_of(doc) for service in row["involved_classes"] for doc in _documents(service)}
+    documented = {tool.name: tool for service in row["involved_classes"] for tool in _functions(service)}
     late = {int(turn): names for turn, names in row.get("missed_function", {}).items()}
     held_back = {name for names in late.values() for name in names}
     return Entry(
@@ -293,16 +296,12 @@ def _entry(row: Mapping[str, Any], gold: Sequence[Sequence[str]]) -> Entry:
     )
 
 
-_DOCUMENTS: dict[str, list[Any]] = {}
-
-
-def _documents(service: str) -> list[Any]:
+@cache
+def _functions(service: str) -> list[ToolSpec]:
     from bfcl_eval.constants.executable_backend_config import MULTI_TURN_FUNC_DOC_FILE_MAPPING
 
-    if service not in _DOCUMENTS:
-        path = files("bfcl_eval") / "data" / "multi_turn_func_doc" / MULTI_TURN_FUNC_DOC_FILE_MAPPING[service]
-        _DOCUMENTS[service] = _rows(path)
-    return _DOCUMENTS[service]
+    path = files("bfcl_eval") / "data" / "multi_turn_func_doc" / MULTI_TURN_FUNC_DOC_FILE_MAPPING[service]
+    return [spec_of(document) for document in _rows(path)]
 
 
 def _rows(path: Any) -> list[Any]:

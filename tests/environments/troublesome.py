@@ -118,3 +118,27 @@ class Trouble:
 
     def do_surrogate(self, _: str) -> str:
         return "half a pair: \ud800"
+
+
+class Misjudging(Troublesome):
+    """One task for each way in which an environment can judge."""
+
+    idle_passes = frozenset({"known", "stale"})
+
+    def tasks(self, split=None):
+        ids = ("good", "without", "unsolved", "lenient", "known", "stale", "broken")
+        return [Task(environment=self.name, id=task_id, input="Go.") for task_id in ids]
+
+    def session(self, task_id, seed):
+        return Misjudged(self, task_id, seed)
+
+    def gold(self, task_id, seed):
+        return None if task_id == "without" else super().gold("t0", seed)
+
+
+class Misjudged(Trouble):
+    def outcome(self) -> Outcome:
+        if self.task_id == "broken":
+            raise RuntimeError("crashed on purpose")
+        passes = self.won if self.task_id not in ("lenient", "known") else True
+        return Outcome(score=float(passes and self.task_id != "unsolved"))

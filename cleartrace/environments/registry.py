@@ -55,6 +55,9 @@ _OURS = {
         _ours("ruleworld", "ruleworld:RuleWorld"),
         _ours("scienceworld", "scienceworld:ScienceWorld", "scienceworld"),
         _ours("textworld", "textworld:TextWorldExpress", "textworld_express"),
+        _ours("rewardbench", "rewardbench:RewardBench"),
+        _ours("appworld", "appworld:AppWorld"),
+        _ours("browsecomp", "browsecomp:BrowseComp"),
     )
 }
 

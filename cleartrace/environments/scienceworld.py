@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cleartrace.environments.registry import MissingPackage
 from cleartrace.environments.splits import of_split
-from cleartrace.environments.textgame import Standing, Step, TextGames, listing
+from cleartrace.environments.textgame import Standing, Step, TextGames, listing, package_version
 from cleartrace.episodes.types import Task
 
 SPLITS = ("train", "dev", "test")
@@ -66,6 +65,7 @@ class ScienceWorld(TextGames[Any]):
 
     def __init__(self, simplifications: str = "") -> None:
         super().__init__()
+        self.version = package_version("scienceworld", self.name)
         chosen = [part.strip() for part in simplifications.split(",") if part.strip()]
         if unknown := [part for part in chosen if part not in SIMPLIFICATIONS]:
             raise ValueError(f"unknown simplification {unknown[0]!r}; ScienceWorld has {', '.join(SIMPLIFICATIONS)}")
@@ -74,12 +74,8 @@ class ScienceWorld(TextGames[Any]):
         self._kinds: dict[str, int] = {}
 
     def _launch(self) -> Any:
-        try:
-            from scienceworld import ScienceWorldEnv
-        except ImportError as error:
-            raise MissingPackage(
-                "ScienceWorld needs its package: cleartrace environments install scienceworld"
-            ) from error
+        from scienceworld import ScienceWorldEnv
+
         simulator = ScienceWorldEnv()
         self._kinds = {kind: simulator.get_max_variations(kind) for kind in simulator.task_names}
         return simulator

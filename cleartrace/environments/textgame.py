@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Generic, TypeVar
 
 from cleartrace.environments.protocol import Action, CallResult, EnvironmentFault, Observation
+from cleartrace.environments.registry import MissingPackage
 from cleartrace.episodes.types import Outcome
 from cleartrace.llm.protocol import ToolCall, ToolSpec
 from cleartrace.trajectory.record import written
@@ -224,6 +226,17 @@ def _argument(call: ToolCall) -> tuple[str, str]:
     if len(value) > LONGEST_COMMAND:
         return f"The argument {key!r} is {len(value)} characters long; {LONGEST_COMMAND} are allowed.", ""
     return "", " ".join((written(value) or "").split())
+
+
+def package_version(package: str, environment: str) -> str:
+    """Raises `MissingPackage`."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        words = (
+            f"the environment {environment} needs the package {package}: cleartrace environments install {environment}"
+        )
+        raise MissingPackage(words) from None
 
 
 def listing(heading: str, lines: Sequence[str], limit: int = 200) -> str:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cleartrace.environments.registry import MissingPackage
 from cleartrace.environments.splits import of_split
-from cleartrace.environments.textgame import Standing, Step, TextGames, listing
+from cleartrace.environments.textgame import Standing, Step, TextGames, listing, package_version
 from cleartrace.episodes.types import Task
 
 SPLITS = ("train", "dev", "test")
@@ -57,6 +56,7 @@ class TextWorldExpress(TextGames[Any]):
 
     def __init__(self, families: str = "", parameters: str = "") -> None:
         super().__init__()
+        self.version = package_version("textworld-express", self.name)
         self._families = [part.strip() for part in families.split(",") if part.strip()] or list(FAMILIES)
         unknown = [family for family in self._families if family not in FAMILIES]
         if unknown:
@@ -68,12 +68,8 @@ class TextWorldExpress(TextGames[Any]):
         self._last: Mapping[str, Any] = {}
 
     def _launch(self) -> Any:
-        try:
-            from textworld_express import TextWorldExpressEnv
-        except ImportError as error:
-            raise MissingPackage(
-                "TextWorldExpress needs its package: cleartrace environments install textworld"
-            ) from error
+        from textworld_express import TextWorldExpressEnv
+
         return TextWorldExpressEnv(envStepLimit=10**9)  # how long an agent may play is the runner's business
 
     def tasks(self, split: str | None = None) -> Sequence[Task]:

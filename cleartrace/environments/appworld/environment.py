@@ -13,15 +13,16 @@ from cleartrace.environments.appworld import data, report
 from cleartrace.environments.appworld.process import Process, TimeLimit
 from cleartrace.environments.install import places
 from cleartrace.environments.protocol import Action, CallResult, EnvironmentFault, Observation
+from cleartrace.environments.registry import MissingPackage
 from cleartrace.environments.splits import of_split
 from cleartrace.episodes.types import Outcome, Task
 from cleartrace.llm.protocol import ToolCall, ToolSpec
 from cleartrace.trajectory.record import written
 
 TOOL = "execute"
-START_S, EVALUATE_S, GRACE_S = 50.0, 50.0, 10.0
-"""Seconds for the package to come up with a world, to judge one, and to stop code by itself. With the default limit of
-an execution they stay under the 60 s that a `Host` allows for a call."""
+IMPORT_S, START_S, EVALUATE_S, GRACE_S = 100.0, 50.0, 50.0, 10.0
+"""Seconds for the package to be imported, to build a world, to judge one, and to stop code by itself. With the default
+limit of an execution they stay under what a `Host` allows: 120 s to come up, 60 s for a call."""
 
 RULES = """You act for a person, your supervisor, in their apps: mail, phone, shopping, music, payments, notes,
 files and others. You do everything by Python code given to the tool `execute`. It is one session: what you define
@@ -97,8 +98,10 @@ class AppWorld:
         self.raise_on_failure = raise_on_failure
         self._python = python or _installed()
         self._tasks = {task.id: task for task in data.read_tasks(self.root)}
-        self._process: Process | None = None
         self._session: Repl | None = None
+        # Importing the package takes longer than building a world: that belongs to the time in which a host comes up.
+        self._process = Process(self._python, self.root)
+        self.version = _version(self._process)
 
     def tasks(self, split: str | None = None) -> Sequence[Task]:
         return of_split(list(self._tasks.values()), split)
@@ -123,15 +126,25 @@ class AppWorld:
         if self._session is not None and self._session is not session:
             self._session.close()
         self._session = session
-        if self._process is None or not self._process.alive:
+        if not self._process.alive:
             self._process = Process(self._python, self.root)
         return self._process
 
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
-        if self._process is not None:
-            self._process.kill()
+        self._process.kill()
+
+
+def _version(process: Process) -> str:
+    try:
+        return str(process.call("about", IMPORT_S)["version"])
+    except EnvironmentFault as error:
+        if "ModuleNotFoundError" in str(error):
+            raise MissingPackage(
+                f"{error}: give `python`, an interpreter that has it after `appworld install`"
+            ) from None
+        raise
 
 
 def _installed() -> str:
@@ -139,9 +152,7 @@ def _installed() -> str:
         python = place / "appworld" / "bin" / "python"
         if python.exists():
             return str(python)
-    raise ValueError(
-        "appworld needs `python`, an interpreter with the package: cleartrace environments install appworld"
-    )
+    raise MissingPackage("appworld needs an interpreter with its package: cleartrace environments install appworld")
 
 
 class Repl:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -94,6 +95,7 @@ class BrowseComp:
     ) -> None:
         self._questions = read_questions(Path(questions))
         self._splits = read_splits(Path(splits) if splits else None, self._questions)
+        self.version = hashlib.sha256(Path(questions).read_bytes()).hexdigest()[:16]
         self._url, self._mcp, self._call_s = url, mcp, call_s
         self.k, self.snippet_chars, self.document_chars = k, snippet_chars, document_chars
         self.complete = complete

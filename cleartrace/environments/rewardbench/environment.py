@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ class RewardBench:
             self._items = {item.id: item for item in data.read(Path(path))}
         except DataError as error:
             raise ValueError(f"rewardbench reads your copy of the data set, and cannot: {error}") from None
+        self.version = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
         self._splits = data.splits(list(self._items.values()))
 
     def tasks(self, split: str | None = None) -> Sequence[Task]:

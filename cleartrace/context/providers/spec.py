@@ -106,12 +106,19 @@ def _retrieved(path: Path, options: dict[str, str], cap: int | None, count: Coun
         load_rows(path),
         k=_whole(options.get("k", "1"), "k"),
         method=method,
-        embedder=SentenceEmbedder(options.get("embedder", "minilm")) if method is Method.EMBEDDING else None,
+        embedder=_embedder(options.get("embedder", "minilm")) if method is Method.EMBEDDING else None,
         cap=cap,
         least=_number(options.get("least", "0"), "least"),
         own=_yes(options.get("own", "yes"), "own"),
         count=count,
     )
+
+
+def _embedder(model: str) -> SentenceEmbedder:
+    try:
+        return SentenceEmbedder(model)
+    except (ImportError, OSError) as error:
+        raise ValueError(f"no embedder {model}: {error}") from None
 
 
 def _connected(name: str, connect: Connect | None) -> LLM:

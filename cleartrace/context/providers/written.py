@@ -101,10 +101,18 @@ def question(task: Task, beside: str = "") -> str:
     return "\n\n".join(parts)
 
 
+def guidance_in(text: str) -> str:
+    """What a model's reply tells the agent: "" where it is empty or the word with which the model abstains.
+
+    Example:
+        >>> guidance_in(" *none*. "), guidance_in(" Look up the date. ")
+        ('', 'Look up the date.')
+    """
+    return "" if text.strip(" \n.*`\"'").upper() == NOTHING else text.strip()
+
+
 def _guidance(reply: Reply) -> str:
-    text = reply.text.strip()
-    nothing = text.strip(" .*`\"'").upper() == NOTHING or reply.finish is Finish.FILTERED
-    return "" if nothing else text
+    return "" if reply.finish is Finish.FILTERED else guidance_in(reply.text)
 
 
 class Hybrid:

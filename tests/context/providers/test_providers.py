@@ -231,10 +231,14 @@ def test_embeddings_find_what_shares_no_word():
     assert [one.id for one in ask(found, task).parts] == ["money"]
 
 
-def test_embeddings_without_the_extra_say_what_to_install(monkeypatch):
+def test_embeddings_without_their_package_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
-    with pytest.raises(ImportError, match=r"pip install 'cleartrace\[embeddings\]'"):
+    with pytest.raises(ImportError, match="pip install 'sentence-transformers"):
         SentenceEmbedder()
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"key": "k", "text": "t"}\n')
+    with pytest.raises(ValueError, match="no embedder minilm: embeddings need a package: pip install"):
+        provider_from_spec(f"rag:{path}?method=embedding")
     with pytest.raises(ValueError, match="needs embedder"):
         Retrieved(rows_of(BOOK), method="embedding")
 

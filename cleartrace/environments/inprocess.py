@@ -19,7 +19,7 @@ from cleartrace.environments.protocol import Action, Environment, EnvironmentFau
 from cleartrace.episodes.types import Outcome, Task
 
 T = TypeVar("T")
-_CLOSE_S, _LEAVE_S = 5.0, 0.1
+_CLOSE_S, _LEAVE_S = 5.0, 0.05
 """How long the end of a session waits for `close`: of an idle environment, and of one that is still at work."""
 
 

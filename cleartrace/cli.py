@@ -18,6 +18,8 @@ from cleartrace.episodes.cli import app as episodes_app
 from cleartrace.evaluate import cli as evaluate_cli
 from cleartrace.evaluate.context.cli import app as context_app
 from cleartrace.evaluate.long.cli import app as bench_app
+from cleartrace.learn.clear.cli import app as clear_app
+from cleartrace.learn.baselines.cli import baseline
 from cleartrace.learn.rcl.cli import optimize
 from cleartrace.needle.cli import app as needle_app
 from cleartrace.pairs.cli import app as pairs_app
@@ -26,6 +28,7 @@ from cleartrace.probe import cli as probe_cli
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train agents on cleaned trajectories.")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
+app.add_typer(clear_app, name="clear")
 app.add_typer(context_app, name="context")
 app.add_typer(environments_app, name="environments")
 app.add_typer(episodes_app, name="episodes")
@@ -98,6 +101,7 @@ app.command("serve")(evaluate_cli.serve)
 app.command("export-lcb")(evaluate_cli.export_lcb)
 app.command("probe")(probe_cli.probe)
 app.command("optimize")(optimize)
+app.command("baseline")(baseline)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -116,19 +117,21 @@ async def open_workplace(
     stack: AsyncExitStack,
     *,
     cap: int | None = None,
+    replies: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Workplace:
     """Everything needed to run the agent; what must be closed is on `stack`.
 
     Args:
         cap: tokens that a context may have.
+        replies: folder that keeps every reply of a model, so that nothing is paid for twice.
 
     Raises:
         WorkplaceError: the environment, its options or a model cannot be used.
     """
     limits = BudgetLimits(config.max_calls or None, config.max_tokens or None, config.max_cost or None)
     budget = Budget(Ledger(), limits)
-    models = _Models(config, budget, stack)
+    models = _Models(config, budget, stack, replies)
     try:
         if config.model:
             agent, tasks, domain, sections = await _hosted(config, models, stack)
@@ -175,14 +178,20 @@ def _simulated(config: AgentConfig) -> Opened:
 class _Models:
     """Each model is connected once, whatever it is used for."""
 
-    def __init__(self, config: AgentConfig, budget: Budget, stack: AsyncExitStack) -> None:
-        self._config, self._budget, self._stack = config, budget, stack
+    def __init__(self, config: AgentConfig, budget: Budget, stack: AsyncExitStack, replies: Path | None) -> None:
+        self._config, self._budget, self._stack, self._replies = config, budget, stack, replies
         self._open: dict[str, LLM] = {}
 
     def __call__(self, spec: str) -> LLM:
         if spec not in self._open:
-            prices = self._config.prices or None
-            llm = connect(spec, budget=self._budget, concurrency=self._config.max_workers, prices=prices)
+            config = self._config
+            llm = connect(
+                spec,
+                budget=self._budget,
+                cache=self._replies,
+                concurrency=config.max_workers,
+                prices=config.prices or None,
+            )
             self._stack.push_async_callback(llm.close)
             self._open[spec] = llm
         return self._open[spec]

@@ -117,11 +117,11 @@ async def gepa(
     cap: int | None = None,
     run_dir: Path | None = None,
 ) -> GepaResult:
-    """Improve `seed_text`. Raises RuntimeError without the package, and whatever its first evaluation raises."""
+    """Improve `seed_text`. Raises ImportError without the package, and whatever its first evaluation raises."""
     try:
         from gepa.api import optimize
     except ImportError:
-        raise RuntimeError("GEPA needs its package: pip install 'cleartrace[gepa]'") from None
+        raise ImportError("GEPA needs its package: pip install 'cleartrace[gepa]'") from None
     adapter = _Adapter(runner, model, asyncio.get_running_loop(), config, cap)
     found = await asyncio.to_thread(
         optimize,

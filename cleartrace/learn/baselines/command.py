@@ -1,0 +1,159 @@
+"""What `cleartrace baseline` does once its options are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cleartrace.agents.workplace import AgentConfig, Workplace, WorkplaceError, open_workplace
+from cleartrace.context.playbook.files import save
+from cleartrace.context.playbook.ops import Op
+from cleartrace.context.playbook.rules import Rules
+from cleartrace.context.playbook.types import Playbook
+from cleartrace.context.providers import PlaybookProvider
+from cleartrace.data.files import whole_file
+from cleartrace.episodes.store import EpisodeStore
+from cleartrace.episodes.types import Task
+from cleartrace.evaluate.store import finite, write_json
+from cleartrace.learn.baselines.ace import Ace, AceConfig, AceStep
+from cleartrace.learn.baselines.best_of_n import BestOfN, Candidate
+from cleartrace.learn.baselines.gepa import GepaConfig, gepa
+from cleartrace.learn.baselines.names import Method
+from cleartrace.learn.facts import Facts
+from cleartrace.learn.mutate import LLMMutator, Options
+from cleartrace.learn.protocol import Mutator, Reflector
+from cleartrace.learn.reflect.reflector import LLMReflector
+from cleartrace.llm.protocol import BudgetExhausted
+
+EPISODES, REPLIES, RESULT = "episodes", "replies", "result.json"
+VALIDATION_SPLITS = ("val", "validation", "dev")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asks for. `n`: candidates; `runs`: agent runs of GEPA."""
+
+    method: Method
+    output: Path
+    split: str
+    val_split: str
+    reflector_model: str
+    n: int
+    batch_size: int
+    runs: int
+    cap: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A workplace with its learners and tasks."""
+
+    place: Workplace
+    reflector: Reflector
+    mutator: Mutator
+    train: Sequence[Task]
+    validation: Sequence[Task]
+    console: Console
+
+
+async def learn(config: AgentConfig, order: Order, console: Console) -> None:
+    """Learn, and write playbook or text and result. The same command goes on: no run and no reply is made twice.
+
+    Raises:
+        WorkplaceError: settings. BudgetExhausted: what was paid for is kept.
+    """
+    async with AsyncExitStack() as stack:
+        store = EpisodeStore(order.output / EPISODES)
+        place = await open_workplace(config, store, stack, cap=order.cap, replies=order.output / REPLIES)
+        add_only = order.method is Method.ACE
+        reflector, mutator = _learners(config, order, place, add_only)
+        train, validation = place.split(order.split), _validation(place, order.val_split)
+        work = _Work(place, reflector, mutator, train, validation, console)
+        result = await _METHODS[order.method](work, order)
+    spent = place.budget.ledger.total
+    usage = {"calls": spent.calls, "tokens": spent.tokens, "cost": spent.usage.cost}
+    write_json(order.output / RESULT, finite({"method": order.method.value, **result, "spent": usage}))
+    console.print(f"written to {order.output}", markup=False)
+
+
+def _learners(config: AgentConfig, order: Order, place: Workplace, add_only: bool) -> tuple[Reflector, Mutator]:
+    if not config.model:
+        from cleartrace.environments.ruleworld import RuleWorld, ScriptedMutator, ScriptedReflector
+
+        world = RuleWorld(**config.environment_options).world
+        return ScriptedReflector(world), ScriptedMutator(world)
+    facts = Facts(config.environment, place.domain, dict(place.sections))
+    llm = place.models(order.reflector_model or config.model)
+    options = Options(operations=(Op.ADD,)) if add_only else Options()
+    return LLMReflector(llm, facts), LLMMutator(llm, facts, options)
+
+
+def _validation(place: Workplace, name: str) -> list[Task]:
+    if name:
+        return place.split(name)
+    there = {task.split for task in place.tasks}
+    return next((place.split(one) for one in VALIDATION_SPLITS if one in there), [])
+
+
+def _empty(work: _Work) -> Playbook:
+    return Playbook(sections=dict(work.place.sections))
+
+
+async def _ace(work: _Work, order: Order) -> dict[str, Any]:
+    def tell(step: AceStep) -> None:
+        first = "no score" if step.first is None else f"{step.first:.2f}"
+        work.console.print(f"{step.task_id}: {first}, {step.rounds} rounds, +{step.added} entries", markup=False)
+
+    def provide(playbook: Playbook) -> PlaybookProvider:
+        return PlaybookProvider(playbook, order.cap, cite=True)
+
+    ace = Ace(work.place.runner, work.reflector, work.mutator, provide, AceConfig(seed=order.seed))
+    found = await ace.learn(_empty(work), work.train, work.validation, tell)
+    save(found.playbook, order.output / "playbook.json")
+    save(found.last, order.output / "last.json")
+    return {"entries": len(found.playbook), "validations": found.validations, "steps": list(map(asdict, found.steps))}
+
+
+async def _best_of_n(work: _Work, order: Order) -> dict[str, Any]:
+    if not work.validation:
+        raise WorkplaceError("best-of-n chooses by validation tasks: name a split that has some with --val-split")
+
+    def tell(candidate: Candidate) -> None:
+        work.console.print(f"{len(candidate.playbook)} entries: {candidate.score:.3f} on validation", markup=False)
+
+    method = BestOfN(
+        work.place.runner, work.reflector, work.mutator, lambda book: PlaybookProvider(book, order.cap), Rules(),
+        order.n, order.batch_size, order.seed,
+    )  # fmt: skip
+    best, all = await method.learn(_empty(work), work.train, work.validation, tell)
+    save(best.playbook, order.output / "playbook.json")
+    candidates = [{"entries": len(one.playbook), "score": one.score, "runs": one.runs} for one in all]
+    return {"entries": len(best.playbook), "score": best.score, "candidates": candidates}
+
+
+async def _gepa(work: _Work, order: Order) -> dict[str, Any]:
+    if not order.reflector_model:
+        raise WorkplaceError("gepa rewrites with a model: name one with --reflector-model")
+    if not work.validation:
+        raise WorkplaceError("gepa accepts by validation tasks: name a split that has some with --val-split")
+    config = GepaConfig(max_runs=order.runs, seed=order.seed)
+    model = work.place.models(order.reflector_model)
+    found = await gepa(
+        work.place.runner, model, work.place.domain, work.train, work.validation, config, order.cap,
+        order.output / "gepa",
+    )  # fmt: skip
+    with whole_file(order.output / "context.md") as partial:
+        partial.write_text(found.text + "\n", encoding="utf-8")
+    work.console.print(f"{found.score:.3f} on validation, {found.candidates} candidates {found.stopped}", markup=False)
+    if found.stopped:
+        raise BudgetExhausted(found.stopped)
+    return asdict(found)
+
+
+_METHODS = {Method.ACE: _ace, Method.BEST_OF_N: _best_of_n, Method.GEPA: _gepa}

@@ -1,0 +1,46 @@
+"""`cleartrace baseline` on the rule world."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cleartrace.cli import app
+from cleartrace.context.playbook.files import load
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["baseline", *map(str, arguments)])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("method", ["ace", "best-of-n"])
+def test_a_playbook_is_learned_and_the_same_command_makes_no_run_twice(tmp_path: Path, method: str) -> None:
+    out = tmp_path / "out"
+    arguments = [method, "ruleworld", "--output", out, "--n", 2, "--environment-options", "seed=1"]
+    status, said = run(*arguments)
+    assert status == 0, said
+    result = json.loads((out / "result.json").read_text())
+    assert result["method"] == method and result["entries"] == len(load(out / "playbook.json")) > 0
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "episodes").rglob("outcome.json")}
+    before = (out / "playbook.json").read_bytes()
+    assert run(*arguments)[0] == 0
+    assert stamps == {path: path.stat().st_mtime_ns for path in (out / "episodes").rglob("outcome.json")}
+    assert (out / "playbook.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ace", "tau2"], "needs a model"),
+        (["gepa", "ruleworld"], "name one with --reflector-model"),
+        (["ace", "ruleworld", "--split", "tran"], "no split 'tran'"),
+        (["best-of-n", "ruleworld", "--val-split", "v"], "no split 'v'"),
+    ],
+)
+def test_what_cannot_be_run_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
+    status, said = run(*arguments, "--output", tmp_path / "out")
+    assert status == 2 and words in said.replace("\n", " ")

@@ -12,7 +12,10 @@ LOG=$VENV/setup.log
 say() { echo "setup: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-fingerprint() { cat requirements.txt pyproject.toml code-judge/pyproject.toml | sha256sum | cut -d' ' -f1; }
+fingerprint() {
+    cat requirements.txt pyproject.toml code-judge/pyproject.toml cleartrace/environments/requirements/*.txt |
+        sha256sum | cut -d' ' -f1
+}
 
 # A version manager's shim exists without working, so a candidate counts only once it has answered.
 find_python() {
@@ -73,5 +76,13 @@ run_pip "installing cleartrace and code-judge in editable mode" install --no-dep
     --config-settings editable_mode=compat -e ./code-judge -e .
 site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$PWD/verl" >"$site/cleartrace_verl_source.pth"
+# Their packages pin versions that clash with ours and with each other: each gets a folder of its own, some seconds each.
+# Without them their tests skip, and say so; a registry that lacks one of them stops nothing else.
+say "installing the packages of environments"
+for listed in cleartrace/environments/requirements/*.txt; do
+    name=$(basename "$listed" .txt)
+    "$VENV/bin/python" -m cleartrace.cli environments install "$name" --into "$VENV/environments" >>"$LOG" 2>&1 ||
+        say "the environment $name is not installed (see $LOG); later: cleartrace environments install $name"
+done
 echo "$want" >"$STAMP"
 say "ready: source $VENV/bin/activate"

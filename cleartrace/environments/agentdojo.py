@@ -4,6 +4,9 @@
 task of its suite that its tools can show, 949 pairs at most. The package's own checks decide; no model judges.
 """
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 from ast import literal_eval

@@ -1,5 +1,8 @@
 """Prompt injections of AgentDojo: which user tasks an attack can reach, and what it plants where."""
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

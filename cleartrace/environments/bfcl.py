@@ -9,6 +9,9 @@ As in the package's own loop, a service carries out any function that it documen
 here a call that cannot be read is answered with an error instead of ending the turn.
 """
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 import itertools

@@ -1,5 +1,8 @@
 """Calls of BFCL between our form and the package's source text, and its function documents as JSON schemas."""
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 import ast

@@ -5,6 +5,9 @@ simulated. airline 50 and retail 114: a customer is simulated by a model, with t
 and rewards are the package's.
 """
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 import json

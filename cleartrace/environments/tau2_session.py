@@ -4,6 +4,9 @@ Follows the package's own loop: 200 steps and 10 errors of tools at most; an emp
 the agent, and so does talking where there is nobody to talk to. Text beside calls is dropped, since nobody hears it.
 """
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

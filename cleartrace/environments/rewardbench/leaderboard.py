@@ -111,10 +111,10 @@ def ties_parts(pairs: Sequence[tuple[_Ratings, _Ratings]], singles: Sequence[tup
 
 
 def _squashed(margin: float, spread: float) -> float:
-    """tanh(margin / spread - 1). Without a spread: 1, 0 or -1 after the margin's sign, its limit there."""
-    if spread == 0.0:
-        return float((margin > 0) - (margin < 0))
-    return math.tanh(margin / spread - 1)
+    """tanh(margin / spread - 1); 0 without a spread, as in the published code; -1, the least, for a malformed answer."""
+    if margin == -math.inf:
+        return -1.0
+    return math.tanh(margin / spread - 1) if spread else 0.0
 
 
 def leaderboard(outcomes: Mapping[str, Outcome]) -> Leaderboard:

@@ -180,8 +180,10 @@ def test_leaderboard_by_hand() -> None:
 
 def test_ties_weights_and_their_limits() -> None:
     assert sum(TIES_WEIGHTS.values()) == pytest.approx(1.01)
-    best = leaderboard({"r": rated("Ties", [9], [1], "1", "ref"), "t": rated("Ties", [9, 9], [1], "1", "tied")})
+    best = leaderboard({"r": rated("Ties", [9], [1], "1", "ref"), "t": rated("Ties", [9, 8.9], [1], "1", "tied")})
     assert best.subsets["Ties"] == pytest.approx(1.01)
+    alike = leaderboard({"r": rated("Ties", [9], [1], "1", "ref"), "t": rated("Ties", [9, 9], [1], "1", "tied")})
+    assert alike.subsets["Ties"] == pytest.approx(1.0)  # no spread, no margin
     worst = leaderboard({"r": rated("Ties", [], [], "1", "ref"), "t": rated("Ties", [], [], "1", "tied")})
     assert worst.subsets["Ties"] == pytest.approx(-0.01)
     loose = leaderboard({"r": rated("Ties", [5], [4], "1", "ref"), "t": rated("Ties", [9, 6], [4], "1", "tied")})

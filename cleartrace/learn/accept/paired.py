@@ -126,7 +126,11 @@ class _Trial:
         measured = {}
         if found:
             fixed = difference_interval(found)
-            low, high = betting_interval(found) if self.policy.test.sequential else (fixed.low, fixed.high)
+            low, high = (
+                betting_interval(found, self.policy.test.alpha)
+                if self.policy.test.sequential
+                else (fixed.low, fixed.high)
+            )
             measured = {"effect": fixed.mean, "low": low, "high": high, "pairs": len(found)}
         return Verdict(
             operations=self.edit,

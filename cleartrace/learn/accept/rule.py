@@ -15,13 +15,14 @@ class Criterion:
     """How sure one must be.
 
     Args:
-        alpha: chance to keep an edit that does not help on these tasks.
+        alpha: an edit is validated where the interval of level 1 - alpha lies above 0: one that does not help on these
+            tasks is with a chance of alpha / 2 at most.
         pairs: most pairs for an edit that makes the context larger.
         pairs_to_shrink: the same for one that makes it smaller. It may stay on a tie, and only many pairs tell a tie
             from harm that few tasks show.
         margin: loss that must be ruled out before a tie keeps the smaller context.
         patience: pairs after which an edit without a gain so far is given up.
-        sequential: look after each round. Off: run all pairs, then test once, at `alpha` from both sides.
+        sequential: look after each round. Off: run all pairs, then test once; that interval's level is 95 %.
     """
 
     alpha: float = 0.05
@@ -34,13 +35,17 @@ class Criterion:
     def __post_init__(self) -> None:
         if not 0.0 < self.alpha < 1.0:
             raise ValueError(f"alpha lies between 0 and 1, got {self.alpha}")
+        if not self.sequential and self.alpha != 0.05:
+            raise ValueError(
+                "alpha has no effect without sequential: the interval of a fixed number of pairs is of 95 %"
+            )
         if self.pairs < self.fewest:
             raise ValueError(f"{self.pairs} pairs can prove nothing at alpha {self.alpha}; at least {self.fewest} can")
 
     @property
     def fewest(self) -> int:
         """Pairs below which no outcome would prove a gain."""
-        return pairs_to_decide(self.alpha)
+        return pairs_to_decide(self.alpha / 2.0)
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def rule(differences: Sequence[float], left: int, shrinks: bool, test: Criterion
     """
     if not test.sequential:
         return None if left else _at_the_end(differences, shrinks, test.margin)
-    bar = 1.0 / test.alpha
+    bar = 2.0 / test.alpha
     if evidence(differences) >= bar:
         return Ruling(True, Standing.VALIDATED, f"better over {len(differences)} pairs")
     if evidence([-one for one in differences]) >= bar:

@@ -58,7 +58,7 @@ def measure(seed: int, coupling: float, budget: int) -> list[Found]:
 
 
 async def _credits(world: World, playbook: Playbook, budget: int, seed: int) -> dict[Method, Credits]:
-    tasks, provider = world.tasks("train"), PlaybookProvider(playbook)
+    tasks, provider = world.tasks("train"), PlaybookProvider(playbook, count=len)
     runner = Runner(SimulatedAgent(world), Spent())
     draws = credit_draws(tasks, budget, seed)
     plain = await runner.run([RunRequest(one.task, one.seed, provider) for one in draws])

@@ -94,27 +94,32 @@ def ties_parts(pairs: Sequence[tuple[_Ratings, _Ratings]], singles: Sequence[tup
     """The parts of the Ties score.
 
     Args:
-        pairs: (ref, tied) of each whole pair, for the preferences.
+        pairs: (ref, tied) of each whole pair, for the preferences. As in the published code, a tied half with one
+            correct answer is left out of them, and one without a spread out of the margin.
         singles: (half, ratings) of every task, for the accuracies.
     """
+    many = [(min(ref.margin, tied.margin), tied) for ref, tied in pairs if len(tied.correct) != 1]
     halves = {
         half: [float(ratings.margin > 0) for name, ratings in singles if name == half] for half in ("ref", "tied")
     }
-    smaller = [min(ref.margin, tied.margin) for ref, tied in pairs]
     return {
-        "tied_accuracy": fmean(halves["tied"]),
-        "ref_accuracy": fmean(halves["ref"]),
-        "preferred": fmean(tied.margin > tied.spread for _, tied in pairs),
-        "preferred_hard": fmean(margin > tied.spread for margin, (_, tied) in zip(smaller, pairs, strict=True)),
-        "margin": fmean(_squashed(margin, tied.spread) for margin, (_, tied) in zip(smaller, pairs, strict=True)),
+        "tied_accuracy": _mean(halves["tied"]),
+        "ref_accuracy": _mean(halves["ref"]),
+        "preferred": _mean([float(tied.margin > tied.spread) for _, tied in many]),
+        "preferred_hard": _mean([float(margin > tied.spread) for margin, tied in many]),
+        "margin": _mean(
+            [_squashed(margin, tied.spread) for margin, tied in many if margin == -math.inf or tied.spread]
+        ),
     }
 
 
+def _mean(values: Sequence[float]) -> float:
+    return fmean(values) if values else 0.0
+
+
 def _squashed(margin: float, spread: float) -> float:
-    """tanh(margin / spread - 1); 0 without a spread, as in the published code; -1, the least, for a malformed answer."""
-    if margin == -math.inf:
-        return -1.0
-    return math.tanh(margin / spread - 1) if spread else 0.0
+    """tanh(margin / spread - 1); the least, -1, for a malformed answer."""
+    return -1.0 if margin == -math.inf else math.tanh(margin / spread - 1)
 
 
 def leaderboard(outcomes: Mapping[str, Outcome]) -> Leaderboard:

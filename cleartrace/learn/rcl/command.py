@@ -30,15 +30,15 @@ class Order:
     """What the command line asks for. `given`: settings as options, by the names of fields."""
 
     given: Mapping[str, Any]
-    config: Path | None = None
+    files: tuple[Path, ...] = ()
     output: Path | None = None
     resume: Path | None = None
     allow_change: bool = False
     dry_run: bool = False
 
-    @property
-    def folder(self) -> Path:
-        return self.resume or self.output or Path("runs") / f"rcl-{self.given.get('environment') or 'run'}"
+    def folder(self, config: RunConfig) -> Path:
+        """Of the run."""
+        return self.resume or self.output or Path("runs") / f"rcl-{config.environment}"
 
 
 @dataclass(frozen=True)
@@ -55,33 +55,37 @@ class Purse:
         return f"{total.calls} calls, {total.tokens} tokens{cost}" if total.attempts else ""
 
 
-async def run_order(order: Order, console: Console | None = None) -> int:
+async def run_order(order: Order, config: RunConfig, console: Console | None = None) -> int:
     """The exit status: 0 where the run finished or its budget ended it. Raises `ConfigError`."""
-    console = console or Console()
-    config = settings(order)
-    if not config.environment:
-        raise ConfigError("name an environment, e.g. cleartrace optimize ruleworld")
+    console, folder = console or Console(), order.folder(config)
     if order.dry_run:
         console.print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), markup=False, highlight=False)
         return 0
     try:
         with RunDirectory(
-            order.folder, resume=order.resume is not None, checkpoint_interval=config.checkpoint_interval
+            folder, resume=order.resume is not None, checkpoint_interval=config.checkpoint_interval
         ) as store:
-            write_yaml(order.folder / "config.yaml", config)
+            write_yaml(folder / "config.yaml", config)
             result, purse = await _run(order, config, store, console)
     except (RunDirectoryError, SettingsError, DataError) as error:
         raise ConfigError(str(error)) from None
-    _summary(console, order.folder, result, purse)
+    _summary(console, folder, result, purse)
     return 0 if result.stop in (Stop.FINISHED, Stop.BUDGET) else 1
 
 
 def settings(order: Order) -> RunConfig:
-    """Of the file, with those given on top. A run that goes on keeps its own, unless a change is allowed."""
+    """Of the files, with those given on top. A run that goes on keeps its own, unless a change is allowed."""
+    config = _settings(order)
+    if not config.environment:
+        raise ConfigError("name an environment, e.g. cleartrace optimize ruleworld")
+    return config
+
+
+def _settings(order: Order) -> RunConfig:
     given = {**order.given}
     if "environment_options" in given:
         given["environment_options"] = _options(given["environment_options"])
-    layers = [read_yaml(order.config)] if order.config else []
+    layers = [read_yaml(path) for path in order.files]
     if order.resume is None:
         return make_config(*layers, given)
     if not (order.resume / "config.yaml").is_file():
@@ -99,11 +103,11 @@ def settings(order: Order) -> RunConfig:
 async def _run(order: Order, config: RunConfig, store: RunDirectory, console: Console) -> tuple[Result, Purse]:
     from cleartrace.learn.rcl.assemble import assemble
 
-    ledger = Ledger(order.folder / "ledger.jsonl")
+    ledger = Ledger(store.folder / "ledger.jsonl")
     purse = Purse(ledger, Budget(ledger, _limits(config)))
     async with AsyncExitStack() as stack:
         stack.callback(ledger.close)
-        made = await assemble(config, purse.ledger, purse.budget, EpisodeStore(order.folder / "episodes"), stack)
+        made = await assemble(config, purse.ledger, purse.budget, EpisodeStore(store.folder / "episodes"), stack)
         for note in made.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         seed = _seed(config, made.sections)

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# RCL on AgentDojo (`cleartrace environments install agentdojo`).
+#   bash recipe/rcl/agentdojo.sh --model PROVIDER/MODEL [--dry-run] [--config recipe/rcl/primitive/NAME.yaml] [--SETTING VALUE]
+# --dry-run prints the settings and runs nothing. Leaves runs/rcl-agentdojo/; go on with --resume runs/rcl-agentdojo.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+[ -x .venv/bin/python ] && PYTHON=.venv/bin/python
+for word in "$@"; do
+    # A run that goes on has its settings already.
+    [[ $word == --resume* ]] && exec "${PYTHON:-python3}" -m cleartrace.cli optimize "$@"
+done
+exec "${PYTHON:-python3}" -m cleartrace.cli optimize --config recipe/rcl/agentdojo.yaml "$@"

@@ -21,7 +21,7 @@ def value(scores: Sequence[float]) -> float:
     """0.7 x mean score + 0.3 x share of full passes.
 
     Example:
-        >>> value([1.0, 0.5])
+        >>> round(value([1.0, 0.5]), 3)
         0.675
     """
     return MEAN_WEIGHT * fmean(scores) + PASS_WEIGHT * fmean([float(one >= PASS) for one in scores])

@@ -82,7 +82,7 @@ def clustered_effects(present: np.ndarray, scores: np.ndarray, cluster: np.ndarr
     """
     clusters, places = np.unique(cluster, return_inverse=True)
     x, y = _centred(present, places, len(clusters)), _centred(scores[:, None], places, len(clusters))[:, 0]
-    varies = (np.abs(x) > 1e-12).any(axis=0) if len(x) else np.zeros(present.shape[1], dtype=bool)
+    varies = np.asarray((np.abs(x) > 1e-12).any(axis=0)) if len(x) else np.zeros(present.shape[1], dtype=bool)
     x = x[:, varies]
     free = len(y) - len(clusters) - x.shape[1]
     if not x.shape[1] or len(clusters) < max(6, x.shape[1] + 2) or free < 1 or np.linalg.matrix_rank(x) < x.shape[1]:
@@ -95,7 +95,7 @@ def clustered_effects(present: np.ndarray, scores: np.ndarray, cluster: np.ndarr
     error = np.sqrt(np.diag(bread @ (pull.T @ pull) @ bread) * correction)
     half = student_quantile(len(clusters) - 1) * error
     found = iter(zip(beta, half, strict=True))
-    return [_effect(*next(found), len(clusters)) if one else None for one in varies]
+    return [_effect(*next(found), len(clusters)) if one else None for one in varies.tolist()]
 
 
 def _centred(values: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:

@@ -38,7 +38,7 @@ def difference_interval(differences: Sequence[float]) -> Effect:
     Example:
         >>> effect = difference_interval([1.0] * 8 + [0.0] * 24)
         >>> round(effect.mean, 2), round(effect.low, 2), round(effect.high, 2), effect.sign
-        (0.25, 0.03, 0.38, 1)
+        (0.25, 0.07, 0.4, 1)
         >>> difference_interval([0.0] * 30).sign
         0
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -159,3 +160,16 @@ def test_a4_the_evaluator_is_heard_in_the_outcome_alone(games: Counting) -> None
 def test_long_lists_say_what_they_leave_out() -> None:
     lines = textgame.listing("All:", [str(n) for n in range(205)]).splitlines()
     assert len(lines) == 202 and lines[-1] == "... and 5 more" and math.isclose(float(lines[1]), 0)
+
+
+def test_java_gets_a_bounded_memory_unless_the_user_chose(games: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+    launch = games.machine._launch
+    games.machine._launch = lambda: (seen.append(os.environ.get("JAVA_TOOL_OPTIONS")), launch())[1]
+    monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
+    games.session("a", 0).start()
+    assert "JAVA_TOOL_OPTIONS" not in os.environ
+    games.close()
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx2g")
+    games.session("a", 0).start()
+    assert seen == [textgame.JAVA_OPTIONS, "-Xmx2g"] and os.environ["JAVA_TOOL_OPTIONS"] == "-Xmx2g"

@@ -107,9 +107,8 @@ def test_agentdojo_counts_an_obeyed_injection_as_a_failure(installed):
 
 def test_agentdojo_refuses_what_its_package_does_not_have(installed):
     installed("agentdojo")
-    for option in ({"suites": "office"}, {"attack": "manual"}):
-        with pytest.raises(ValueError, match="agentdojo has no"):
-            hosted(lambda host: host.tasks(), "agentdojo", **option)
+    with pytest.raises(ValueError, match="agentdojo has no attack 'manual'; there are: captcha_dos, direct"):
+        hosted(lambda host: host.tasks(), "agentdojo", attack="manual")
 
 
 def test_a30_bfcl_has_800_tasks_in_200_stories(installed):
@@ -187,8 +186,6 @@ def test_tau2_speaks_to_a_simulated_user_through_a_role_of_its_own(installed):
 
     assert asyncio.run(scenario()).passed  # a cancellation that must be refused: nothing may change
     assert user.roles == [Role.USER] * 3
-    with pytest.raises(ValueError, match="needs a model"):
-        asyncio.run(Host("tau2", {"domain": "retail"}).open())
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Paired:
 
     test: Criterion = field(default_factory=Criterion)
     apart: bool = True
-    affected_share: float = 0.5
+    affected_share: float = 0.75
     affected_share_to_shrink: float = 0.25
     round: int = 4
     max_runs: int = 0
@@ -73,8 +73,12 @@ class _Trial:
     async def verdict(self, bench: Bench, seed: int) -> Verdict:
         if self.candidate.playbook == self.current.playbook:
             return self._says(Ruling(False, Standing.UNTESTED, "the edit changes nothing, or was refused"))
-        test, shrinks = self.policy.test, bench.size(self.candidate.playbook) < bench.size(self.current.playbook)
-        planned = self._plan(seed, shrinks)
+        test = self.policy.test
+        saved = bench.size(self.current.playbook) - bench.size(self.candidate.playbook)
+        planned = self._plan(seed, shrinks=True)
+        shrinks = saved >= test.saving and len({draw.task.id for draw in planned}) >= test.tasks_to_shrink
+        if not shrinks:
+            planned = self._plan(seed, shrinks=False)
         if not planned:
             return self._says(Ruling(False, Standing.NO_EFFECT_SHOWN, "there is no task to test it on"))
         affordable = self._affordable(planned)

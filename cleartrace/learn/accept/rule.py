@@ -20,6 +20,9 @@ class Criterion:
         pairs: most pairs for an edit that makes the context larger.
         pairs_to_shrink: the same for one that makes it smaller. It may stay on a tie, and only many pairs tell a tie
             from harm that few tasks show.
+        saving: tokens that an edit must save to count as one that makes the context smaller.
+        tasks_to_shrink: different tasks that a tie must be seen on. A tie on few tasks says nothing about the others,
+            and an entry that only those need would be lost: with fewer tasks, such an edit must show a gain too.
         margin: loss that must be ruled out before a tie keeps the smaller context.
         patience: pairs after which an edit without a gain so far is given up.
         sequential: look after each round. Off: run all pairs, then test once; that interval's level is 95 %.
@@ -28,6 +31,8 @@ class Criterion:
     alpha: float = 0.05
     pairs: int = 32
     pairs_to_shrink: int = 48
+    saving: int = 5
+    tasks_to_shrink: int = 24
     margin: float = 0.1
     patience: int = 8
     sequential: bool = True

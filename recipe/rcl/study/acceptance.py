@@ -9,7 +9,7 @@ from cleartrace.learn.accept import AcceptancePolicy, Always, Bench, Case, Decis
 from recipe.rcl.study.arms import Arm, Group
 from recipe.rcl.study.bench import learn, true_success
 
-ITERATIONS = 25
+ITERATIONS = 40
 HARM = -0.005
 """An edit that lowers the true success by more than this is harmful; an idle line costs up to 0.004."""
 THIRDS = Drafting(useless=1 / 3, harmful=1 / 3)

@@ -108,10 +108,14 @@ def test_jointly_judged_edits_stand_or_fall_together():
 
 def test_rule_16_a_tie_keeps_the_smaller_context():
     current = Playbook(entries=(Entry(id="e1", section="rules", text=IDLE), Entry(id="e2", section="rules", text=GOOD)))
-    idle, _ = decide(Paired(), [Operation(op=Op.DELETE, entry_ids=("e1",))], current=current)
+    idle_goes, good_goes = ([Operation(op=Op.DELETE, entry_ids=(id,))] for id in ("e1", "e2"))
+    policy = Paired(Criterion(tasks_to_shrink=8))
+    idle, _ = decide(policy, idle_goes, current=current)
     assert texts(idle.playbook) == [GOOD] and "smaller" in idle.verdicts[0].reason
-    good, _ = decide(Paired(), [Operation(op=Op.DELETE, entry_ids=("e2",))], current=current)
+    good, _ = decide(policy, good_goes, current=current)
     assert texts(good.playbook) == [IDLE, GOOD]
+    few, _ = decide(Paired(), idle_goes, current=current)
+    assert texts(few.playbook) == [IDLE, GOOD], "8 tasks cannot say that none of 24 would lose"
 
 
 def test_regressions_name_the_anchors_that_lose():
@@ -146,7 +150,7 @@ def test_without_tasks_or_effect_nothing_is_run_or_kept():
 
 
 def test_runs_that_others_spoiled_are_no_pairs():
-    sure = Chances({GOOD: {"*": 1.0}}, base=0.0, unscored=frozenset({"t0", "t1"}))
+    sure = Chances({GOOD: {"*": 1.0}}, base=0.0, unscored=frozenset({"t0"}))
     decision, _ = decide(Paired(), [add(GOOD)], sure)
     pairs = decision.verdicts[0].pairs
     assert decision.verdicts[0].kept and 0 < pairs < decision.runs / 2

@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -115,7 +115,7 @@ def connect(
         cache=cache,
         record=record,
         concurrency=concurrency,
-        rate=Rate(**rate) if isinstance(rate, Mapping) else rate,
+        rate=_rate(rate),
         policy=retry_policy(retries),
         price=_price(settings.get("prices"), parsed),
         max_tokens=endpoint.max_tokens or (_ANTHROPIC_TOKENS if parsed.provider == "anthropic" else None),
@@ -220,6 +220,13 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _rate(rate: Rate | Mapping[str, float] | None) -> Rate | None:
+    if not isinstance(rate, Mapping):
+        return rate
+    names = [field.name for field in fields(Rate)]
+    return Rate(**{_known(name, names, "rate"): value for name, value in rate.items()})
 
 
 def _price(prices: Any, spec: Spec) -> Price | None:

@@ -38,6 +38,8 @@ def test_what_is_not_known_is_refused_with_the_nearest_name() -> None:
         connect(LOCAL, max_token=3)
     with pytest.raises(ConnectError, match="did you mean 'prompt'"):
         connect(LOCAL, schema_mode="promt")
+    with pytest.raises(ConnectError, match="did you mean 'requests_per_minute'"):
+        connect(LOCAL, rate={"requests": 3})
     for bad in ("gpt-5", "openai/", "/m"):
         with pytest.raises(ConnectError, match="provider/model"):
             connect(bad)

@@ -30,12 +30,14 @@ def main() -> int:
     args = parse()
     files = [name if name in PARTS else f"arm-{name}" for name in args.arms]
     if not args.tables:
+        for file in files:
+            tidy(file)
         works, start = missing(files, args.seeds), time.perf_counter()
         for n, work in enumerate(run_all(works, args.jobs), 1):
             if n % 100 == 0 or n == len(works):
                 print(f"{n} of {len(works)} ({work.file}), {time.perf_counter() - start:.0f} s", flush=True)
         for file in files:
-            tidy(file, lambda row: (int(row["seed"]), row.get("coupling", ""), row.get("budget", ""), *row.values()))
+            tidy(file)
     print(tables(), draw(), sep="\n\n")
     left = len(missing(files, args.seeds))
     print(f"{left} runs are missing." if left else "All runs are finished.")

@@ -131,7 +131,8 @@ def learn(arm: Arm, seed: int, runs: int | None, iterations: int = 10_000) -> Cu
     )
 
     def guard() -> None:
-        if runs is not None and spent.runs >= runs:
+        # By the runs of finished iterations, so that none is broken off: it would have cost runs and taught nothing.
+        if runs is not None and curve.points[-1].runs >= runs:
             raise BudgetExhausted(f"{runs} agent runs")
 
     asyncio.run(optimize(config, parts, store=curve, guard=guard))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import gc
-from collections.abc import Callable, Iterator, Sequence
+import io
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cleartrace.data.files import whole_file
 from recipe.rcl.study.acceptance import Outcome, compare
 from recipe.rcl.study.arms import BY_NAME
 from recipe.rcl.study.bench import Curve, learn
@@ -104,22 +106,32 @@ def _rows(work: Work) -> list[Row]:
 
 
 def _append(path: Path, rows: Sequence[Row]) -> None:
+    """All rows of a work in one write."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    if not path.exists():
+        writer.writeheader()
+    writer.writerows(rows)
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+        file.write(text.getvalue())
 
 
-def tidy(file: str, key: Callable[[dict[str, str]], Any]) -> None:
-    """Rows in order of their key, whole or not at all, so that equal studies leave equal files."""
-    from cleartrace.data.files import whole_file
-
-    rows = sorted(read(file), key=key)
+def tidy(file: str) -> None:
+    """Whole rows in one order, so that equal studies leave equal files, and a broken one can be gone on with."""
+    rows = sorted(read(file), key=_place)
     if rows:
         with whole_file(RESULTS / f"{file}.csv") as partial, partial.open("w", newline="") as out:
             writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _place(row: dict[str, str]) -> tuple[Any, ...]:
+    return (
+        int(row["seed"]),
+        row.get("coupling", ""),
+        int(row.get("budget", 0)),
+        row.get("method", ""),
+        row.get("entry", ""),
+    )

@@ -76,13 +76,16 @@ run_pip "installing cleartrace and code-judge in editable mode" install --no-dep
     --config-settings editable_mode=compat -e ./code-judge -e .
 site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$PWD/verl" >"$site/cleartrace_verl_source.pth"
-# Their packages pin versions that clash with ours and with each other: each gets a folder of its own, some seconds each.
+# Their packages pin versions that clash with ours and with each other: each gets a folder of its own.
 # Without them their tests skip, and say so; a registry that lacks one of them stops nothing else.
 say "installing the packages of environments"
+install_environment() {
+    "$VENV/bin/python" -m cleartrace.cli environments install "$1" --into "$VENV/environments" >>"$LOG" 2>&1 ||
+        say "the environment $1 is not installed (see $LOG); later: cleartrace environments install $1"
+}
 for listed in cleartrace/environments/requirements/*.txt; do
-    name=$(basename "$listed" .txt)
-    "$VENV/bin/python" -m cleartrace.cli environments install "$name" --into "$VENV/environments" >>"$LOG" 2>&1 ||
-        say "the environment $name is not installed (see $LOG); later: cleartrace environments install $name"
+    install_environment "$(basename "$listed" .txt)" &
 done
+wait
 echo "$want" >"$STAMP"
 say "ready: source $VENV/bin/activate"

@@ -3,8 +3,9 @@
     python benchmarks/rcl_resume.py --points 20 --csv docs/results/rcl/resume.csv
 
 The rule world with scripted learners and every primitive switched on. Each point is a run of its own: it is killed at a
-random moment of its work, resumed, killed again with a chance of one half, and resumed to its end. Then playbook,
-history and state are compared with those of the unbroken run, byte by byte.
+random moment of its work, resumed, killed again with a chance of one half, and resumed to its end. Then playbook, best,
+history and state are compared with those of the unbroken run, byte by byte. A moment is so many agent runs in the
+ledger and up to 30 ms more, so that the load of the machine does not decide where the kills fall.
 """
 
 from __future__ import annotations
@@ -35,55 +36,46 @@ SETTINGS = (
     "--playbook-budget=600",
     "--val-interval=3",
 )
-SLICE_S = 0.002
+SLICE_S, JITTER_S = 0.001, 0.03
 
 
 @dataclass(frozen=True)
 class Row:
-    """One point. `killed_s`: seconds of work until the first kill; `iteration`: finished by then; `files`: those that
+    """One point. `after`: agent runs until the first kill, of `of`; `iteration`: finished by then; `files`: those that
     the broken iteration had already left; `runs_again`: agent runs beyond those of the unbroken run."""
 
     point: int
     kills: int
-    killed_s: float
+    after: int
+    of: int
     iteration: int
     files: int
     runs_again: int
     equal: bool
 
 
-def command(folder: Path, resume: bool) -> list[str]:
+def command(folder: Path) -> list[str]:
+    resume = (folder / "state.json").exists()
     where = ["--resume", str(folder)] if resume else ["ruleworld", *SETTINGS, "--output", str(folder)]
     return [sys.executable, "-m", "cleartrace.cli", "optimize", *where]
 
 
-def run(folder: Path) -> float:
-    """To its end; seconds of work, counted from the moment its folder is there."""
-    return _work(folder, None)[0]
+def run(folder: Path) -> None:
+    """To its end."""
+    done = subprocess.run(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"the run failed: {done.stderr}")
 
 
-def kill(folder: Path, after_s: float) -> bool:
-    """SIGKILL after so many seconds of work; False where it was done by then."""
-    return _work(folder, after_s)[1]
-
-
-def _work(folder: Path, after_s: float | None) -> tuple[float, bool]:
-    resume = (folder / "state.json").exists()
+def kill(folder: Path, after: int, delay_s: float) -> bool:
+    """SIGKILL once so many agent runs are in the ledger, and a little later; False where it was done by then."""
     mark = folder / "ledger.jsonl"
-    size = mark.stat().st_size if mark.exists() else 0
-    with subprocess.Popen(command(folder, resume), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not (mark.exists() and mark.stat().st_size > size):
+    with subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (mark.exists() and mark.read_bytes().count(b"\n") >= after):
             time.sleep(SLICE_S)
-        began = time.monotonic()
-        if after_s is not None:
-            try:
-                process.wait(after_s)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-        _, said = process.communicate()
-    if process.returncode not in (0, -signal.SIGKILL):
-        raise SystemExit(f"the run failed: {said.decode()}")
-    return time.monotonic() - began, process.returncode != 0
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
 
 
 def calls(folder: Path) -> int:
@@ -102,33 +94,33 @@ def finished(folder: Path) -> int:
     return json.loads(path.read_text())["iteration"] if path.exists() else 0
 
 
-def point(number: int, unbroken: Path, folder: Path, seconds: float, draw: random.Random) -> Row:
-    after_s, kills = draw.uniform(0.0, seconds), 0
-    while not kill(folder, after_s):
-        folder, after_s = folder.with_name(folder.name + "x"), after_s / 2
-    kills, iteration = kills + 1, finished(folder)
+def point(number: int, unbroken: Path, folder: Path, draw: random.Random) -> Row:
+    total = calls(unbroken)
+    after = draw.randint(1, total)
+    kills = int(kill(folder, after, draw.uniform(0.0, JITTER_S)))
+    iteration = finished(folder)
     files = sum(path.is_file() for path in (folder / "iterations" / f"{iteration + 1:04d}").rglob("*"))
     if draw.random() < 0.5:
-        kills += kill(folder, draw.uniform(0.0, seconds / 2))
+        kills += kill(folder, draw.randint(after, total), draw.uniform(0.0, JITTER_S))
     run(folder)
     equal = all((folder / name).read_bytes() == (unbroken / name).read_bytes() for name in COMPARED)
-    return Row(number, kills, round(after_s, 3), iteration, files, calls(folder) - calls(unbroken), equal)
+    return Row(number, kills, after, total, iteration, files, calls(folder) - total, equal)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--points", type=int, default=20)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cleartrace-resume-") as place:
         unbroken = Path(place) / "unbroken"
-        seconds = run(unbroken)
-        print(f"unbroken: {finished(unbroken)} iterations, {calls(unbroken)} runs, {seconds:.1f} s of work")
+        run(unbroken)
+        print(f"unbroken: {finished(unbroken)} iterations, {calls(unbroken)} runs")
         rows = []
         for number in range(1, options.points + 1):
             draw = random.Random(f"{options.seed}:{number}")
-            rows.append(point(number, unbroken, Path(place) / f"point{number}", seconds, draw))
+            rows.append(point(number, unbroken, Path(place) / f"point{number}", draw))
             print(rows[-1], flush=True)
     if options.csv:
         options.csv.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from cleartrace.context.playbook.apply import Change, apply
-from cleartrace.context.playbook.types import Playbook, Source
+from cleartrace.context.playbook.apply import Applied, Change, apply
+from cleartrace.context.playbook.types import Entry, Playbook, Source
 from cleartrace.episodes.types import Record
 from cleartrace.learn.accept import Case, Decision
 from cleartrace.learn.memory.document import OptimizerState
@@ -93,16 +93,8 @@ async def _edit(
     bench = LoopBench(it.parts.runner, it.parts.provide, rules, source, it.config.playbook_budget)
     decision = await _decide(it, state, signals, assessed.playbook, made.applied, bench)
     kept = tuple(one for verdict in decision.verdicts if verdict.kept for one in verdict.operations)
-    edit = Edit(
-        tallies={id: (one.helpful, one.harmful, one.neutral) for id, one in assessed.tallies.items()},
-        unknown=assessed.unknown,
-        pruned=assessed.pruned,
-        applied=made.applied,
-        rejected=made.rejected,
-        refused=proposal.refused,
-        verdicts=decision.verdicts,
-        compacted=bench.compacted(assessed.playbook, kept, decision.playbook),
-    )
+    compacted = bench.compacted(assessed.playbook, kept, decision.playbook)
+    edit = _account(assessed, proposal, made, decision, compacted)
     return Learned(
         playbook=decision.playbook,
         reflections=reflections,
@@ -113,6 +105,21 @@ async def _edit(
         acceptance_runs=decision.runs,
         kept=len(kept),
         note="" if kept else _why_nothing(proposal, edit),
+    )
+
+
+def _account(
+    assessed: Assessed, proposal: Proposal, made: Applied, decision: Decision, compacted: tuple[Entry, ...]
+) -> Edit:
+    return Edit(
+        tallies={id: (one.helpful, one.harmful, one.neutral) for id, one in assessed.tallies.items()},
+        unknown=assessed.unknown,
+        pruned=assessed.pruned,
+        applied=made.applied,
+        rejected=made.rejected,
+        refused=proposal.refused,
+        verdicts=decision.verdicts,
+        compacted=compacted,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -144,34 +144,75 @@ async def optimize(
     """
     check(config, parts)
     store, progress = store or InMemory(), progress or Progress()
-    tasks = {one.id: one for one in parts.train}
     state = _continued(store.load(), config, parts, allow_change)
     if state is None:
         state = start(config, parts, Playbook() if playbook is None else playbook)
         store.begin(state)
-    last = iterations(config, len(tasks))
-    progress.begin(state, last)
-    history: list[Row] = []
-    stop, reason, final = Stop.FINISHED, f"all {last} iterations are done", None
+    course = _Course(config, parts, {one.id: one for one in parts.train}, state, store, progress, guard)
+    final = None
     try:
-        while state.iteration < last:
-            done = await step(_iteration(config, parts, tasks, state, store, progress, guard), state)
-            store.commit(done)
-            state = done.state
-            history.append(done.row)
-            progress.row(done.row)
-            if state.spoiled >= SPOILED_LIMIT:
-                stop, reason = Stop.NOTHING_SCORED, _spoiled(state)
-                break
-        else:
-            final = await _final(config, parts, state, progress)
+        stop, reason, final = await course.go()
     except BudgetExhausted as error:
         stop, reason = Stop.BUDGET, str(error)
     except LLMError as error:
-        stop, reason = Stop.MODEL_FAILED, f"{type(error).__name__} in iteration {state.iteration + 1}: {error}"
-    result = Result(state, _best(state, final), tuple(history), stop, reason, final)
+        stop, reason = Stop.MODEL_FAILED, f"{type(error).__name__} in iteration {course.state.iteration + 1}: {error}"
+    result = Result(course.state, _best(course.state, final), tuple(course.history), stop, reason, final)
     store.finish(result)
     return result
+
+
+@dataclass
+class _Course:
+    """A run under way. `state` is that of the last finished iteration, whatever happens to the next one."""
+
+    config: RclConfig
+    parts: Parts
+    tasks: dict[str, Task]
+    state: State
+    store: RunStore
+    progress: Progress
+    guard: Callable[[], None]
+    history: list[Row] = field(default_factory=list)
+
+    async def go(self) -> tuple[Stop, str, Scored | None]:
+        """Why it stopped, in a word and a sentence, and the last validation. Raises `LLMError`."""
+        last = iterations(self.config, len(self.tasks))
+        self.progress.begin(self.state, last)
+        while self.state.iteration < last:
+            done = await step(self._iteration(), self.state)
+            self.store.commit(done)
+            self.state = done.state
+            self.history.append(done.row)
+            self.progress.row(done.row)
+            if self.state.spoiled >= SPOILED_LIMIT:
+                reason = f"no run was scored in the last {self.state.spoiled} iterations; {done.row.note}"
+                return Stop.NOTHING_SCORED, reason, None
+        return Stop.FINISHED, f"all {last} iterations are done", await self._validated()
+
+    def _iteration(self) -> Iteration:
+        number = self.state.iteration + 1
+
+        def phase(name: str) -> None:
+            self.guard()
+            self.progress.phase(number, name)
+
+        return Iteration(
+            config=self.config,
+            parts=self.parts,
+            tasks=self.tasks,
+            number=number,
+            journal=self.store.journal(number, f"{self.state.config}:{self.state.tasks}"),
+            phase=phase,
+            detailed=self.store.detailed,
+        )
+
+    async def _validated(self) -> Scored | None:
+        """The last edits are validated too. No state changes: a run made longer goes on as if it had never ended."""
+        if self.config.skip_validation or not self.parts.validation:
+            return None
+        self.progress.phase(self.state.iteration, "validate")
+        provider = self.parts.provide(self.state.playbook)
+        return scored(await validate(self.parts.runner, provider, self.parts.validation, self.config.seed))
 
 
 def start(config: RclConfig, parts: Parts, playbook: Playbook) -> State:
@@ -234,50 +275,9 @@ def _continued(state: State | None, config: RclConfig, parts: Parts, allow_chang
     return state.model_copy(update=now)
 
 
-def _iteration(
-    config: RclConfig,
-    parts: Parts,
-    tasks: dict[str, Task],
-    state: State,
-    store: RunStore,
-    progress: Progress,
-    guard: Callable[[], None],
-) -> Iteration:
-    number = state.iteration + 1
-
-    def phase(name: str) -> None:
-        guard()
-        progress.phase(number, name)
-
-    return Iteration(
-        config=config,
-        parts=parts,
-        tasks=tasks,
-        number=number,
-        journal=store.journal(number, f"{state.config}:{state.tasks}"),
-        phase=phase,
-        detailed=store.detailed,
-    )
-
-
-async def _final(config: RclConfig, parts: Parts, state: State, progress: Progress) -> Scored | None:
-    """The last edits are validated too. It changes no state, so that a run made longer goes on as if never ended."""
-    if config.skip_validation or not parts.validation:
-        return None
-    progress.phase(state.iteration, "validate")
-    return scored(await validate(parts.runner, parts.provide(state.playbook), parts.validation, config.seed))
-
-
 def _best(state: State, final: Scored | None) -> Best:
     if state.best is None or state.best.value is None:
         return Best(playbook=state.playbook, value=final.value if final else None, iteration=state.iteration)
     if final is not None and final.value is not None and final.value > state.best.value:
         return Best(playbook=state.playbook, value=final.value, iteration=state.iteration)
     return state.best
-
-
-def _spoiled(state: State) -> str:
-    return (
-        f"no run was scored in the last {state.spoiled} iterations: the environment or the endpoint fails; "
-        "iteration.json of the last one says how"
-    )

@@ -39,7 +39,7 @@ def row_of(it: Iteration, ran: Ran, selection: Selection, learned: Learned, stat
         acceptance_runs=learned.acceptance_runs,
         best_value=state.best.value if state.best else None,
         best_iteration=state.best.iteration if state.best else None,
-        note=learned.note,
+        note=learned.note if ran.train.n else _why_unscored(ran),
     )
 
 
@@ -53,3 +53,9 @@ def record_of(it: Iteration, ran: Ran, selection: Selection, learned: Learned) -
         reflected=tuple(one.task.id for one in selection.signals),
         edit=learned.edit,
     )
+
+
+def _why_unscored(ran: Ran) -> str:
+    """What the first run that was lost says."""
+    failures = [one.outcome.failure for one in ran.episodes if one.outcome.failure is not None]
+    return f"every run was lost: {failures[0].kind.value}, {failures[0].message}" if failures else "there was no run"

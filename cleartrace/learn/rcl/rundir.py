@@ -22,7 +22,7 @@ from cleartrace.data.files import whole_file
 from cleartrace.episodes.types import Record
 from cleartrace.learn.rcl.files import to_json, write_record
 from cleartrace.learn.rcl.journal import FileJournal, Journal
-from cleartrace.learn.rcl.loop import Result
+from cleartrace.learn.rcl.loop import SPOILED_LIMIT, Result
 from cleartrace.learn.rcl.state import State
 from cleartrace.learn.rcl.step import Done
 
@@ -90,8 +90,8 @@ class RunDirectory:
             )
         self._trim_history(state.iteration)
         self._write_playbooks(state)
-        # Faults of an earlier attempt do not count against this one.
-        return state.model_copy(update={"spoiled": 0})
+        # A run that ended for faults of others gets as many tries again.
+        return state.model_copy(update={"spoiled": 0}) if state.spoiled >= SPOILED_LIMIT else state
 
     def begin(self, state: State) -> None:
         (self.folder / "history.jsonl").write_bytes(b"")

@@ -194,4 +194,8 @@ def test_an_endpoint_that_refuses_the_key_stops_the_run_with_its_name(tmp_path):
     with Loopback(lambda asked: Answer({"error": {"message": "no such key"}}, status=401)) as server:
         words = ["--model", f"openai/m@{server.url}/v1", "--skip-validation", "--batch-size", "1", "--max-workers", "1"]
         said = call("ruleworld", *SMALL[:2], *words, "--output", str(tmp_path), status=1)
-    assert "no run was scored in the last 3 iterations" in said and Path(tmp_path / "state.json").exists()
+    assert (
+        "no run was scored in the last 3 iterations" in said
+        and "no such key" in said
+        and Path(tmp_path / "state.json").exists()
+    )

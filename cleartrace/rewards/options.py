@@ -83,6 +83,9 @@ class RewardOptions(BaseModel):
     code_at_once: int = Field(default=64, ge=1)
     """Programs that one reward process has with the judge at a time."""
 
+    guidance_deadline_s: float = Field(default=2400.0, gt=0)
+    """Seconds to wait for the reward service of CLEAR; then the guidance is ungraded."""
+
     failed_call_penalty: float = Field(default=0.0, ge=0)
     success_bonus: float = Field(default=0.0, ge=0)
     turn_bonus: float = Field(default=0.0, ge=0)

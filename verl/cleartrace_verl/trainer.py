@@ -19,6 +19,7 @@ from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace.purify.metrics import aggregate, engine_gap_metrics, gap_metrics
 from cleartrace_verl.batch import column, real_keys
 from cleartrace_verl.context.trainer import ContextTrainer
+from cleartrace_verl.guidance import guidance_metrics
 from cleartrace_verl.policy_folder import make_portable
 from cleartrace_verl.preference import apply_preferences
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
@@ -109,6 +110,7 @@ class CleartraceTrainer(ContextTrainer):
         metrics.update({**aggregate(counters), **score_metrics(graded), **self._totals.metrics()})
         gaps = [fields.get("saar_gap", []) for fields in rows]
         metrics.update(engine_gap_metrics(gaps, [fields["saar_spliced_mask"] for fields in rows]))
+        metrics.update(guidance_metrics([fields["reward_extra_info"] for fields in rows]))
         metrics["cleartrace/masked_trajectories"] = len(rows) - len(graded)
         # veRL logs a rollout that raised, and trains on the others. Rows of other agent loops count too.
         asked = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n

@@ -6,6 +6,7 @@ package's own, 0 to 100, as 0 to 1; a negative one, which ends a game, counts as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ SIMPLIFICATIONS = (
     "noElectricalAction",
 )
 """What the package can make easier; `easy` is all of it."""
+
+_PLANES = re.compile(r"planes \(([^(),]+), ([^(),]+)\)")
 
 RULES = """You are in a small simulated house with a workshop, a greenhouse and the outdoors. Do the science task that
 you are given, one command at a time. A command names what you do and the things you do it to, as the game calls them.
@@ -98,7 +101,7 @@ class ScienceWorld(TextGames[Any]):
                 environment=self.name,
                 id=f"{kind}_{variation}",
                 # The goals of a task know its description: building the world for each would take a quarter of an hour.
-                input=maker.setupGoals(variation).description().strip(),
+                input=_settled(maker.setupGoals(variation).description()),
                 split=split_of[variation],
                 group=kind,
             )
@@ -122,7 +125,7 @@ class ScienceWorld(TextGames[Any]):
     def _load(self, simulator: Any, task_id: str) -> str:
         self._open(simulator, task_id, gold=False)
         # The package's reset() builds the world a second time and then looks around; one building gives the same.
-        return f"{simulator.get_task_description().strip()}\n\n{simulator.server.step('look around').strip()}"
+        return f"{_settled(simulator.get_task_description())}\n\n{simulator.server.step('look around').strip()}"
 
     def _step(self, simulator: Any, command: str) -> Step:
         text = simulator.server.step(command)
@@ -147,3 +150,14 @@ class ScienceWorld(TextGames[Any]):
     def _solution(self, simulator: Any, task_id: str) -> Sequence[str]:
         self._open(simulator, task_id, gold=True)
         return list(simulator.server.getGoldActionSequence())
+
+
+def _settled(description: str) -> str:
+    """With the two planes of an `inclined-plane` task in alphabetical order: the package draws their order anew each time
+    it is asked, and a task's text must not change.
+
+    Example:
+        >>> _settled("Which of the two inclined planes (tin, lead) is steeper? ")
+        'Which of the two inclined planes (lead, tin) is steeper?'
+    """
+    return _PLANES.sub(lambda found: f"planes ({', '.join(sorted(found.groups()))})", description.strip())

@@ -45,6 +45,12 @@ def test_gold_scores_one_and_an_empty_agent_does_not(world: ScienceWorld, task_i
     assert not any("Sequential Subgoals" in observation.model_dump_json() for observation in (first, *seen))  # A4
 
 
+@pytest.mark.parametrize("number", [1241, 1243, 1367])
+def test_a_task_reads_the_same_each_time(world: ScienceWorld, number: int) -> None:
+    task = next(task for task in world.tasks() if task.id == f"inclined-plane-friction-named-surfaces_{number}")
+    assert world.session(task.id, 0).start().text.startswith(task.input)
+
+
 def test_a_wrong_focus_ends_the_task_with_a_score_of_zero(world: ScienceWorld) -> None:
     session = world.session("boil_0", 0)
     session.start()

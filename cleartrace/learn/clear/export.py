@@ -18,6 +18,8 @@ from cleartrace.episodes.types import Task
 from cleartrace.learn.clear.rows import GuidanceRow
 
 DATASET = "clear_guidance"
+HELD_OUT = "clear_guidance_held_out"
+DEEPSPEED = "ds_z3.json"
 DATA_SOURCE = "clear_guidance"
 """Rows of this source are scored by running the agent on the task with the guidance."""
 
@@ -78,36 +80,64 @@ def _prompt_row(task: Task) -> dict[str, Any]:
 
 
 def write_llamafactory(
-    folder: Path, train: Sequence[GuidanceRow], model: str, template: str, output: str, **settings: Any
+    folder: Path,
+    train: Sequence[GuidanceRow],
+    model: str,
+    template: str,
+    output: str,
+    *,
+    held_out: Sequence[GuidanceRow] = (),
+    **settings: Any,
 ) -> Path:
-    """`clear_guidance.json`, `dataset_info.json` and `sft.yaml` with the published settings; returns the YAML's path.
+    """Data sets, `dataset_info.json`, `ds_z3.json` and `sft.yaml` with the published settings; returns the YAML's path.
 
     Published: full parameters, 5 epochs, bf16, warm-up 0.05, Qwen3-32B. Not published, and so a choice of ours that
-    `settings` replaces: learning rate 1e-5, cosine, batch 1 x 8, 4096 tokens. `val_size` is not used: its split is by
-    row and would put a task on both sides (A23).
+    `settings` replaces: learning rate 1e-5, cosine, batch 1 x 8, 4096 tokens, no thinking. The published `val_size` 0.2
+    is not used: its split is by row and puts a task on both sides (A23); the held-out rows are evaluated on instead.
+    LLaMA-Factory reads relative paths from the folder where it is started: that has to be `folder`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / f"{DATASET}.json") as partial:
-        rows = [{"messages": messages(row)} for row in train]
-        partial.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
-    info = {
-        DATASET: {
-            "file_name": f"{DATASET}.json",
-            "formatting": "sharegpt",
-            "columns": {"messages": "messages"},
-            "tags": {**tags, "system_tag": "system"},
-        }
-    }
-    with whole_file(folder / "dataset_info.json") as partial:
-        partial.write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    sides = {DATASET: train, HELD_OUT: held_out} if held_out else {DATASET: train}
+    for name, rows in sides.items():
+        _write_text(folder / f"{name}.json", json.dumps(_conversations(rows), ensure_ascii=False, indent=1))
+    _write_text(folder / "dataset_info.json", json.dumps({name: _dataset(name) for name in sides}, indent=1))
+    _write_text(folder / DEEPSPEED, json.dumps(_ZERO_3, indent=1))
+    evaluated = {"eval_dataset": HELD_OUT, "do_eval": True, "eval_strategy": "epoch"} if held_out else {}
     recipe = {
         "model_name_or_path": model, "stage": "sft", "do_train": True, "finetuning_type": "full",
-        "deepspeed": "examples/deepspeed/ds_z3_config.json", "dataset_dir": ".", "dataset": DATASET,
-        "template": template, "cutoff_len": 4096, "output_dir": output, "per_device_train_batch_size": 1,
-        "gradient_accumulation_steps": 8, "learning_rate": 1.0e-5, "num_train_epochs": 5.0,
-        "lr_scheduler_type": "cosine", "warmup_ratio": 0.05, "bf16": True, **settings,
+        "deepspeed": DEEPSPEED, "dataset_dir": ".", "dataset": DATASET, **evaluated,
+        "template": template, "enable_thinking": False, "cutoff_len": 4096, "output_dir": output,
+        "per_device_train_batch_size": 1, "gradient_accumulation_steps": 8, "learning_rate": 1.0e-5,
+        "num_train_epochs": 5.0, "lr_scheduler_type": "cosine", "warmup_ratio": 0.05, "bf16": True, **settings,
     }  # fmt: skip
-    with whole_file(folder / "sft.yaml") as partial:
-        partial.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    _write_text(folder / "sft.yaml", yaml.safe_dump(recipe, sort_keys=False).rstrip("\n"))
     return folder / "sft.yaml"
+
+
+_ZERO_3 = {
+    "train_batch_size": "auto",
+    "train_micro_batch_size_per_gpu": "auto",
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": "auto",
+    "bf16": {"enabled": "auto"},
+    "zero_optimization": {"stage": 3, "overlap_comm": True, "stage3_gather_16bit_weights_on_model_save": True},
+}
+"""DeepSpeed's settings: weights, gradients and optimizer over all GPUs. `auto`: what the YAML says."""
+
+
+def _conversations(rows: Iterable[GuidanceRow]) -> list[dict[str, Any]]:
+    return [{"messages": messages(row)} for row in rows]
+
+
+def _dataset(name: str) -> dict[str, Any]:
+    roles = {role: role.removesuffix("_tag") for role in ("user_tag", "assistant_tag", "system_tag")}
+    return {
+        "file_name": f"{name}.json",
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages"},
+        "tags": {"role_tag": "role", "content_tag": "content", **roles},
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")

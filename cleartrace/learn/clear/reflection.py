@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -42,6 +43,10 @@ SUBMIT = ToolSpec(
         "required": ["guidance"],
     },
 )
+
+
+_NAMES = re.compile(r"\brun-\d+\b|\boutcomes\.json\b|\bview\.md\b|\btrajectory\.jsonl\b")
+"""Files that only a reader of attempts has."""
 
 
 class ReflectionRules(Record):
@@ -108,6 +113,7 @@ class ReflectionSession:
         self._opened = ExitStack()
         self._shell: Shell | None = None
         self._guidance: str | None = None
+        self._evidence: list[str] = []
 
     def start(self) -> Observation:
         try:
@@ -155,12 +161,17 @@ class ReflectionSession:
         words = len(guidance.split())
         if words > self._rules.max_words:
             return _wrong(call, f"the guidance has {words} words; at most {self._rules.max_words} are allowed")
+        if named := _NAMES.search(guidance):
+            return _wrong(call, f"the next agent does not see the attempts or their files: say it without {named[0]!r}")
         self._guidance = guidance.strip()
+        evidence = arguments.get("evidence")
+        self._evidence = [str(one) for one in evidence] if isinstance(evidence, list) else []
         return CallResult(call_id=call.id, text="accepted")
 
     def outcome(self) -> Outcome:
         calls = [call.model_dump(mode="json") for call in self._shell.log] if self._shell else []
         details = {"shell": calls, "bytes_read": sum(call["bytes"] for call in calls), "guidance": self._guidance}
+        details["evidence"] = self._evidence
         if self._guidance is None:
             failure = Failure(kind=FailureKind.FORMAT, message="nothing was submitted")
             return Outcome(score=0.0, details=details, failure=failure)

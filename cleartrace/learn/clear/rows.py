@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -38,7 +38,7 @@ class GuidanceRow(Record):
     writer: str
 
 
-class Dropped(str, Enum):
+class Reason(str, Enum):
     """Why a reflection gave no row."""
 
     NO_GUIDANCE = "no guidance was submitted"
@@ -47,51 +47,76 @@ class Dropped(str, Enum):
     LEAK = "it holds what only an evaluator knows"
 
 
+class Dropped(Record):
+    """A reflection without a row. `note`: what leaked, or how the reflection ended; `guidance`: where there was one."""
+
+    subset: str
+    task_id: str
+    reflection: str
+    reason: Reason
+    note: str = ""
+    guidance: str | None = None
+
+
 @dataclass(frozen=True)
 class Rows:
-    """`dropped`: id of the subset -> why. Together with `rows` these are all reflections."""
+    """Together these are all reflections, each side in the order of the subsets."""
 
     rows: tuple[GuidanceRow, ...]
-    dropped: Mapping[str, Dropped]
+    dropped: tuple[Dropped, ...]
 
 
-Leaks = Callable[[str, str], bool]
-"""(task id, guidance) -> whether the guidance gives away what an agent must not know."""
+Leaks = Callable[[str, str], str]
+"""(task id, guidance) -> what the guidance gives away that an agent must not know; "" for nothing."""
 
 
-def gather(subsets: Sequence[Subset], reflections: Iterable[Episode], leaks: Leaks = lambda task, text: False) -> Rows:
+def gather(subsets: Sequence[Subset], reflections: Iterable[Episode], leaks: Leaks = lambda task, text: "") -> Rows:
     """Rows in the order of `subsets`. Reflections of other subsets are passed over."""
     by_subset = {one.task_id: one for one in reflections}
     rows: list[GuidanceRow] = []
-    dropped: dict[str, Dropped] = {}
+    dropped: list[Dropped] = []
     seen: set[tuple[str, str]] = set()
     for subset in subsets:
-        if subset.id not in by_subset:
+        if (episode := by_subset.get(subset.id)) is None:
             continue
-        episode = by_subset[subset.id]
-        reason, row = _row(subset, episode)
-        if row is not None:
-            key = (row.task_id, " ".join(row.guidance.lower().split()))
-            if leaks(row.task_id, row.guidance):
-                reason = Dropped.LEAK
-            elif key in seen:
-                reason = Dropped.DUPLICATE
-            else:
-                seen.add(key)
-                rows.append(row)
-        if reason is not None:
-            dropped[subset.id] = reason
-    return Rows(tuple(rows), dropped)
+        row = _row(subset, episode)
+        reason, note = _reason(episode, row, seen, leaks)
+        if row is not None and reason is None:
+            seen.add(_key(row))
+            rows.append(row)
+        elif reason is not None:
+            guidance = row.guidance if row else None
+            dropped.append(
+                Dropped(
+                    subset=subset.id, task_id=subset.task.id, reflection=episode.id, reason=reason, note=note,
+                    guidance=guidance,
+                )
+            )  # fmt: skip
+    return Rows(tuple(rows), tuple(dropped))
 
 
-def _row(subset: Subset, episode: Episode) -> tuple[Dropped | None, GuidanceRow | None]:
-    if not episode.outcome.scored:
-        return Dropped.FAILED, None
+def _reason(
+    episode: Episode, row: GuidanceRow | None, seen: set[tuple[str, str]], leaks: Leaks
+) -> tuple[Reason | None, str]:
+    failure = episode.outcome.failure
+    if row is None:
+        reason = Reason.NO_GUIDANCE if episode.outcome.scored else Reason.FAILED
+        return reason, f"{failure.kind.value}: {failure.message}" if failure else ""
+    if note := leaks(row.task_id, row.guidance):
+        return Reason.LEAK, note
+    return (Reason.DUPLICATE, "") if _key(row) in seen else (None, "")
+
+
+def _key(row: GuidanceRow) -> tuple[str, str]:
+    return row.task_id, " ".join(row.guidance.lower().split())
+
+
+def _row(subset: Subset, episode: Episode) -> GuidanceRow | None:
     guidance = episode.outcome.details.get("guidance")
-    if not isinstance(guidance, str):
-        return Dropped.NO_GUIDANCE, None
+    if not episode.outcome.scored or not isinstance(guidance, str):
+        return None
     task = subset.task
-    return None, GuidanceRow(
+    return GuidanceRow(
         environment=task.environment, task_id=task.id, group=task.group or task.id, task=task.input,
         facts=task.metadata, guidance=guidance,
         subset=subset.id, episodes=subset.episodes, scores=subset.scores, reflection=episode.id,
@@ -127,18 +152,19 @@ def split(rows: Sequence[GuidanceRow], share: float = 0.2, seed: int = 0, near: 
         held.add(group)
     if not held or len(held) == len(groups):
         raise ValueError(f"{len(groups)} scenarios cannot be split with {share:.0%} of the rows held out")
-    shown = {text: _trigrams(text) for text in {row.task for row in rows if row.group in held}}
-    twins = {
-        text
-        for text in {row.task for row in rows if row.group not in held}
-        if any(_overlap(_trigrams(text), other) >= near for other in shown.values())
-    }
     rest = [row for row in rows if row.group not in held]
+    twins = twins_of((row.task for row in rest), (row.task for row in rows if row.group in held), near)
     return Split(
         tuple(row for row in rest if row.task not in twins),
         tuple(row for row in rows if row.group in held),
         tuple(row for row in rest if row.task in twins),
     )
+
+
+def twins_of(texts: Iterable[str], held_out: Iterable[str], near: float) -> set[str]:
+    """Those of `texts` that nearly repeat one that is held out."""
+    shown = [_trigrams(text) for text in set(held_out)]
+    return {text for text in set(texts) if any(_overlap(_trigrams(text), other) >= near for other in shown)}
 
 
 def _trigrams(text: str) -> frozenset[tuple[str, ...]]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import random
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from math import comb
 
+from cleartrace.episodes.index import Row
 from cleartrace.episodes.store import EpisodeStore
-from cleartrace.episodes.types import PASS, Record, Task
+from cleartrace.episodes.types import Episode, Record, Task
+from cleartrace.episodes.view import seen_lines
 
 
 class Keep(str, Enum):
@@ -19,8 +24,11 @@ class Keep(str, Enum):
 
 
 class Subset(Record):
-    """Runs of one task that are looked at together. `id`: task, places of the runs among its first n, and their digest,
-    so that equal ids are equal runs however the store grew."""
+    """Runs of one task that are looked at together.
+
+    `id`: task, places of the runs among its first n, and a digest of all that a reader may see of them: equal ids are
+    equal material, however the store grew, and whatever time the runs took.
+    """
 
     id: str
     task: Task
@@ -43,7 +51,7 @@ def subsets(
     """In the order of `tasks`, then of the sets. `k` = 1 is the ablation without contrast.
 
     Args:
-        limit: sets of one task at most, drawn under `seed`.
+        limit: sets of one task at most, drawn under `seed` among those that are kept.
         agent, provider: only runs made under these conditions; runs of different agents are not comparable.
 
     Raises:
@@ -54,15 +62,22 @@ def subsets(
     found = []
     for task in tasks:
         place = {row.id: i for i, row in enumerate(store.group(task, agent=agent, provider=provider)[:n])}
-        chosen = store.subsets(task, n=n, k=k, limit=limit, seed=seed, agent=agent, provider=provider)
+        sets = store.subsets(task, n=n, k=k, agent=agent, provider=provider)
+        kept = [rows for rows in sets if keep is Keep.ALL or _contrastive(rows)]
+        chosen = _drawn(kept, limit, random.Random(f"{seed}:subsets:{task.environment}:{task.id}"))
+        seen = {id: _seen(store.get(id)) for id in place} if chosen else {}
         for rows in chosen:
+            places = "-".join(str(place[row.id]) for row in rows)
+            ids = tuple(row.id for row in rows)
+            digest = hashlib.sha256(" ".join(seen[id] for id in ids).encode()).hexdigest()[:8]
             scores = tuple(row.score or 0.0 for row in rows)
-            if keep is Keep.ALL or _contrastive(scores):
-                places = "-".join(str(place[row.id]) for row in rows)
-                ids = tuple(row.id for row in rows)
-                digest = hashlib.sha256(" ".join(ids).encode()).hexdigest()[:8]
-                found.append(Subset(id=f"{task.id}#{places}.{digest}", task=task, episodes=ids, scores=scores))
+            found.append(Subset(id=f"{task.id}#{places}.{digest}", task=task, episodes=ids, scores=scores))
     return found
+
+
+def possible(store: EpisodeStore, tasks: Iterable[Task], n: int, k: int, **conditions: str | None) -> int:
+    """How many sets there are before any is left out."""
+    return sum(comb(min(len(store.group(task, **conditions)), n), k) for task in tasks)
 
 
 def missing(store: EpisodeStore, tasks: Iterable[Task], n: int, **conditions: str | None) -> list[str]:
@@ -70,5 +85,20 @@ def missing(store: EpisodeStore, tasks: Iterable[Task], n: int, **conditions: st
     return [task.id for task in tasks if len(store.group(task, **conditions)) < n]
 
 
-def _contrastive(scores: Sequence[float]) -> bool:
-    return len({score >= PASS for score in scores}) == 2
+def _seen(episode: Episode) -> str:
+    """Digest of what a view of the run holds."""
+    outcome = episode.outcome
+    failure = outcome.failure.model_dump(mode="json") if outcome.failure else None
+    facts = [seen_lines(episode.trajectory), outcome.score, outcome.feedback, failure]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _contrastive(rows: Sequence[Row]) -> bool:
+    return len({row.passed for row in rows}) == 2
+
+
+def _drawn(sets: list[tuple[Row, ...]], limit: int | None, stream: random.Random) -> list[tuple[Row, ...]]:
+    """At most `limit` of them, in their order."""
+    if limit is None or limit >= len(sets):
+        return sets
+    return [sets[number] for number in sorted(stream.sample(range(len(sets)), limit))]

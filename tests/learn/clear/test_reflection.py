@@ -15,6 +15,7 @@ from cleartrace.learn.shell import Limits
 from cleartrace.llm.protocol import ToolCall
 
 TASK = Task(environment="world", id="pay", input="Pay Ada what she is owed.", group="payments")
+SUBMITTED = {"guidance": " Look up who is owed. ", "evidence": ["run-1/view.md, step 1"]}
 FEEDBACK = "canary: the payment went to Bob"
 
 
@@ -64,11 +65,10 @@ def test_guidance_ends_the_work_and_is_the_outcome(store: EpisodeStore) -> None:
     opened = session(store)
     opened.start()
     call(opened, "shell", command="ls")
-    done = opened.act(
-        Action(calls=(ToolCall(id="1", name="submit", arguments={"guidance": " Look up who is owed. "}),))
-    )
+    done = opened.act(Action(calls=(ToolCall(id="1", name="submit", arguments=SUBMITTED),)))
     assert done.done and done.results[0].text == "accepted" and not done.results[0].is_error
     outcome = opened.outcome()
+    assert outcome.details["evidence"] == ["run-1/view.md, step 1"]
     assert outcome.score == 1.0 and outcome.details["guidance"] == "Look up who is owed."
     assert [entry["line"] for entry in outcome.details["shell"]] == ["ls"] and outcome.details["bytes_read"] > 0
     assert call(opened, "submit", guidance="again").is_error
@@ -81,6 +81,7 @@ def test_guidance_ends_the_work_and_is_the_outcome(store: EpisodeStore) -> None:
         ("submit", {"guidance": "word " * 151}, "151 words; at most 150"),
         ("submit", {"guidance": None}, "must be a string"),
         ("submit", {}, "must be a string"),
+        ("submit", {"guidance": "Pay as in run-2."}, "say it without 'run-2'"),
         ("shell", {"command": ["ls"]}, "as a string"),
         ("python", {"code": "1"}, "there is no tool python"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Episode, Failure, FailureKind, Outcome, Task, Trajectory
-from cleartrace.learn.clear.rows import Dropped, GuidanceRow, gather, split
+from cleartrace.learn.clear.rows import GuidanceRow, Reason, gather, split
 from cleartrace.learn.clear.subsets import Keep, missing, subsets
 
 
@@ -46,6 +46,11 @@ def test_a22_a_limit_draws_under_the_seed(store: EpisodeStore) -> None:
     assert len(drawn(0)) == 5 and drawn(0) == drawn(0) != drawn(1)
 
 
+def test_a_limit_draws_among_those_that_are_kept(store: EpisodeStore) -> None:
+    found = [subsets(store, [task("t1")], limit=5, keep=Keep.CONTRASTIVE, seed=s) for s in range(6)]
+    assert all(len(one) == 5 and all(0 < sum(set_.scores) < 3 for set_ in one) for one in found)
+
+
 def test_contrastive_sets_have_a_pass_and_a_failure(store: EpisodeStore) -> None:
     found = subsets(store, [task("t1"), task("t2")], keep=Keep.CONTRASTIVE)
     assert {one.task.id for one in found} == {"t1"} and len(found) == 18  # 20 without all-pass and all-fail
@@ -60,6 +65,17 @@ def test_without_contrast_each_run_is_looked_at_alone(store: EpisodeStore) -> No
 def test_too_few_runs_are_said(store: EpisodeStore) -> None:
     assert missing(store, [task("t1"), task("t3")], 6) == ["t3"]
     assert subsets(store, [task("t3")]) == []
+
+
+def test_an_id_is_the_same_for_the_same_material_in_other_times(store: EpisodeStore, tmp_path: Path) -> None:
+    other = EpisodeStore(tmp_path / "slow")
+    for seed, score in enumerate([1, 0, 1, 0, 1, 0]):
+        episode = run("t1", seed, score)
+        slower = episode.trajectory.model_copy(update={"seconds": 9.5})
+        other.add(episode.model_copy(update={"trajectory": slower}))
+    found = [subsets(where, [task("t1")]) for where in (store, other)]
+    assert [one.id for one in found[0]] == [one.id for one in found[1]]
+    assert found[0][0].episodes != found[1][0].episodes
 
 
 def test_an_id_names_these_very_runs(store: EpisodeStore, tmp_path: Path) -> None:
@@ -86,10 +102,11 @@ def test_rows_and_what_was_dropped_are_all_reflections(store: EpisodeStore) -> N
         reflected(one.id, text, FailureKind.ENGINE if text == "x" else None)
         for one, text in zip(sets, texts, strict=True)
     ]
-    found = gather(sets, [*runs, reflected("another#0-1-2", "Read.")], lambda _, text: "4711" in text)
+    found = gather(sets, [*runs, reflected("another#0-1-2", "Read.")], lambda _, text: "4711" * ("4711" in text))
     assert [row.guidance for row in found.rows] == ["Read the balance first.", ""]
-    assert list(found.dropped.values()) == [
-        Dropped.DUPLICATE, Dropped.LEAK, Dropped.NO_GUIDANCE, Dropped.FAILED,
+    assert [(one.reason, one.note, one.guidance) for one in found.dropped] == [
+        (Reason.DUPLICATE, "", texts[1]), (Reason.LEAK, "4711", texts[2]),
+        (Reason.NO_GUIDANCE, "", None), (Reason.FAILED, "engine: ", None),
     ]  # fmt: skip
     row = found.rows[0]
     assert (row.task_id, row.group, row.task, row.subset) == ("t1", "t1", "do t1", sets[0].id)

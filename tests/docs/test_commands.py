@@ -11,7 +11,6 @@ import pytest
 import typer.main
 import yaml
 from omegaconf import OmegaConf
-from typer.testing import CliRunner
 
 from cleartrace.cli import app
 from cleartrace.losses.context_options import ContextConfig
@@ -57,7 +56,7 @@ def resolves(words: tuple[str, ...]) -> str:
     if program.endswith("python"):
         return _python_resolves(words)
     if program == "cleartrace":
-        return _subcommand_resolves(words[1])
+        return _cleartrace_resolves(words)
     if program == "code-judge":
         return _judge_resolves(words)
     if program.startswith(".venv/bin/"):
@@ -73,24 +72,31 @@ def _python_resolves(words: tuple[str, ...]) -> str:
     return "" if importlib.util.find_spec(words[2]) else f"no module {words[2]}"
 
 
-def _subcommand_resolves(name: str) -> str:
-    if name == "train":  # replaces the process; test_training_commands_compose reads its arguments
+def _cleartrace_resolves(words: tuple[str, ...]) -> str:
+    if words[1] == "train":  # replaces the process; test_training_commands_compose reads its arguments
         return ""
-    done = CliRunner().invoke(app, [name, "--help"])
-    return "" if done.exit_code == 0 else done.output
+    return _typer_resolves("cleartrace", app, words)
 
 
 def _judge_resolves(words: tuple[str, ...]) -> str:
-    command = typer.main.get_command(judge).commands.get(words[1])  # pyright: ignore[reportAttributeAccessIssue]
-    if command is None:
-        return f"code-judge has no command {words[1]}"
-    known = {name for option in command.params for name in option.opts}
-    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
-    return f"code-judge {words[1]} has no {unknown}" if unknown else ""
+    return _typer_resolves("code-judge", judge, words)
 
 
-# One entry per different thing to resolve: `cleartrace train` is started once, however often it is written.
-DISTINCT = {(c.words[0], *c.words[1:3]) if c.words[0] != "cleartrace" else c.words[:2]: c for c in COMMANDS}
+def _typer_resolves(program: str, typer_app: typer.Typer, words: tuple[str, ...]) -> str:
+    """The command is there, and so is every option that is given."""
+    command, path, rest = typer.main.get_command(typer_app), program, list(words[1:])
+    while commands := getattr(command, "commands", None):
+        if not rest or rest[0] not in commands:
+            return f"{path} has no command {rest[0] if rest else ''}"
+        path, command = f"{path} {rest[0]}", commands[rest.pop(0)]
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+    given = [word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)]
+    unknown = [word for word in given if word not in known]
+    return f"{path} has no {unknown}" if unknown else ""
+
+
+# One entry per different thing to resolve, however often it is written.
+DISTINCT = {c.words if c.words[0] in ("cleartrace", "code-judge") else c.words[:3]: c for c in COMMANDS}
 
 
 def test_there_are_commands():
@@ -108,6 +114,10 @@ def test_commands_resolve(command):
         ("bash", "no/such.sh"),
         ("python", "-m", "no_such_module"),
         ("cleartrace", "nothing"),
+        ("cleartrace", "pairs"),
+        ("cleartrace", "playbook", "nothing"),
+        ("cleartrace", "playbook", "show", "--no"),
+        ("cleartrace", "optimize", "ruleworld", "--iteration", "3"),
         ("frobnicate",),
         ("code-judge", "no"),
         ("code-judge", "bench", "--no"),

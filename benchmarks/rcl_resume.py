@@ -122,12 +122,12 @@ def main() -> None:
             draw = random.Random(f"{options.seed}:{number}")
             rows.append(point(number, unbroken, Path(place) / f"point{number}", draw))
             print(rows[-1], flush=True)
-    if options.csv:
-        options.csv.parent.mkdir(parents=True, exist_ok=True)
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        if options.csv:
+            options.csv.parent.mkdir(parents=True, exist_ok=True)
+            with options.csv.open("w", newline="") as file:
+                writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+                writer.writeheader()
+                writer.writerows(asdict(row) for row in rows)
     same = sum(row.equal for row in rows)
     print(f"{same} of {len(rows)} equal byte for byte; {sum(row.kills for row in rows)} kills")
     raise SystemExit(same != len(rows))

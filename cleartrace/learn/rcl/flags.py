@@ -77,5 +77,5 @@ def _help(field: FieldInfo) -> str:
     """The description, with the default where it says something."""
     default = field.get_default(call_default_factory=True)
     shown = default.value if isinstance(default, Enum) else default
-    silent = isinstance(shown, bool) or shown in ("", {})
+    silent = isinstance(shown, bool) or shown in ("", {}, None)
     return str(field.description) if silent else f"{field.description} ({shown})"

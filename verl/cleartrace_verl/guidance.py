@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from cleartrace.learn.clear.reward.client import ask_of, pooled_client
+from cleartrace.learn.clear.reward.names import URL_VARIABLE
 from cleartrace.learn.clear.reward.types import Graded
 
 SOURCE = "clear_guidance"
@@ -77,3 +80,24 @@ def guidance_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         if against:
             metrics["baseline"] = fmean(against)
     return {f"cleartrace/guidance/{name}": value for name, value in metrics.items()}
+
+
+def problems(config: Any) -> Iterator[str]:
+    """What would stop a training on guidance: nobody says where the reward service is."""
+    if os.environ.get(URL_VARIABLE):
+        return
+    files = config.data.train_files
+    for name in [files] if isinstance(files, str) else files:
+        if _asks_for_guidance(Path(str(name)).expanduser()):
+            yield (
+                f"data.train_files: {name} is scored by running an agent, and {URL_VARIABLE} is not set: start "
+                "`cleartrace clear reward-serve` and export the address that it prints."
+            )
+
+
+def _asks_for_guidance(path: Path) -> bool:
+    import pyarrow.parquet as pq
+
+    if path.suffix != ".parquet" or not path.exists() or "data_source" not in pq.read_schema(path).names:
+        return False
+    return SOURCE in pq.read_table(path, columns=["data_source"])["data_source"].unique().to_pylist()

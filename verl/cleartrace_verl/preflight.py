@@ -18,6 +18,7 @@ from cleartrace.purify.correction import NEEDS_LOGPROBS
 from cleartrace.tools.shell.config import ShellConfig
 from cleartrace_verl import plugin
 from cleartrace_verl.context.checks import problems as context_problems
+from cleartrace_verl.guidance import problems as guidance_problems
 from cleartrace_verl.reward_options import option_problems
 
 COLUMNS = ("prompt", "data_source", "reward_model")
@@ -37,6 +38,7 @@ def problems(config: DictConfig) -> list[str]:
         *_reward(config),
         *context_problems(config),
         *_shell(config),
+        *guidance_problems(config),
     ]
 
 

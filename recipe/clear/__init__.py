@@ -1,0 +1,1 @@
+"""CLEAR: settings of the paper, and the whole pipeline in miniature."""

@@ -1,0 +1,35 @@
+"""A model folder behind `cleartrace serve` on loopback, for the time of a block."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "cam"
+_ADDRESS = re.compile(r"at (http://\S+/v1)")
+
+
+@contextmanager
+def served(model: Path, log: Path) -> Iterator[str]:
+    """The model as the context provider names it: `openai/cam@URL`.
+
+    Raises:
+        RuntimeError: it did not start; `log` says why.
+    """
+    command = [sys.executable, "-m", "cleartrace.cli", "serve", "--model", str(model), "--port", "0", "--name", NAME]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True)
+        try:
+            assert process.stdout is not None
+            found = next((match for line in process.stdout if (match := _ADDRESS.search(line))), None)
+            if found is None:
+                raise RuntimeError(f"{model} could not be served; {log} says why")
+            yield f"openai/{NAME}@{found[1]}"
+        finally:
+            process.terminate()
+            process.wait()

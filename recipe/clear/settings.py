@@ -1,0 +1,67 @@
+"""Sizes and places of the miniature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cleartrace.agents.workplace import AgentConfig
+from cleartrace.learn.clear.project import Project
+
+BASE_MODEL = Path("runs/models/smollm2-135m-instruct")
+RUNS = Path("runs/clear/ruleworld")
+NO_CONTRAST = "no-contrast"
+WORLD = {"rules": 8, "plain_marks": 3, "scenarios": [12, 2, 10], "tasks_each": 10}
+"""Few enough rules for a small model to remember; 12 customers to learn from, 10 to be tested on, 10 orders each."""
+SETS = 6
+"""Of 3 runs for each task, drawn from the 20: the reading script says the same of most of them."""
+CAP = 128
+"""Tokens of a context, for all arms; a rule is about 35 by the estimate that counts here."""
+REPLY_TOKENS = 72
+EPOCHS, BATCH = 5, 8
+PASSES = 3
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One run of the pipeline: its world, its trainings and its draws all derive from `number`.
+
+    Args:
+        grpo_steps: of 4 prompts with 8 guidances each.
+        options: of the world.
+    """
+
+    number: int
+    grpo_steps: int = 40
+    root: Path = RUNS
+    options: Mapping[str, Any] = field(default_factory=lambda: WORLD)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / f"seed{self.number}"
+
+    @property
+    def agent(self) -> AgentConfig:
+        """The execution agent: the simulated one of the rule world."""
+        return AgentConfig.checked({"environment": "ruleworld", "environment_options": self.world})
+
+    @property
+    def world(self) -> dict[str, Any]:
+        return {"seed": self.number, "options": dict(self.options)}
+
+    def project(self, name: str = "") -> Project:
+        return Project(self.folder / "project", name)
+
+    @property
+    def runs(self) -> Path:
+        """Of the agent while guidance is rewarded."""
+        return self.folder / "rewarded"
+
+    @property
+    def grpo(self) -> Path:
+        return self.folder / "grpo"
+
+    def sft(self, name: str = "") -> Path:
+        return self.folder / ("sft" + (f"-{name}" if name else ""))

@@ -68,3 +68,9 @@ class Abstaining:
             return answer("", (), self.hash, self.cap)
         said = await self.provider.context_for(task, seed)
         return said.model_copy(update={"provider_hash": self.hash})
+
+    async def close(self) -> None:
+        """Of the provider that abstains, where it has connections."""
+        closing = getattr(self.provider, "close", None)
+        if closing is not None:
+            await closing()

@@ -1,4 +1,5 @@
-"""Providers by name, for command lines: `none`, `static:FILE`, `playbook:FILE`, `rag:FILE`, `model:PROVIDER/MODEL`."""
+"""Providers by name, for command lines: `none`, `static:FILE`, `playbook:FILE`, `rag:FILE`, `model:PROVIDER/MODEL`,
+two of them together, and `abstain:FILE` behind any."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from urllib.parse import parse_qsl
 
 from cleartrace.context.playbook.files import load
 from cleartrace.context.provider import ContextProvider
+from cleartrace.context.providers.abstaining import Abstaining
+from cleartrace.context.providers.abstention import KIND as ABSTAIN
+from cleartrace.context.providers.abstention import rule_from_spec
 from cleartrace.context.providers.base import Count
 from cleartrace.context.providers.retrieved import Retrieved, load_rows
 from cleartrace.context.providers.search import Method, SentenceEmbedder
@@ -36,7 +40,9 @@ def provider_from_spec(
 
     `none`; `static:FILE`; `playbook:FILE?cite=yes`; `rag:FILE?k=3&method=bm25` with FILE a playbook or JSON lines,
     method bm25, tfidf or embedding, and embedder a model of sentence-transformers; `model:openai/NAME?temperature=0`;
-    and `rag:... + model:...` for both. A `cap` of its own may stand among the options of each.
+    and `rag:... + model:...` or `playbook:... + model:...` for both. A `cap` of its own may stand among the options of
+    each. Behind all may stand ` + abstain:FILE`, which says nothing where that was measured to be better
+    (`rule_from_spec`).
 
     Args:
         cap: most tokens of an answer.
@@ -44,11 +50,16 @@ def provider_from_spec(
 
     Errors: ValueError that says what was wrong, `DataError` of a file.
     """
+    before, plus, last = spec.rpartition(" + ")
+    if last.strip().startswith(f"{ABSTAIN}:"):
+        if not plus:
+            raise ValueError(f"{spec!r}: before it stands the provider that abstains, as in model:openai/NAME + {spec}")
+        return Abstaining(provider_from_spec(before, cap, connect, count), rule_from_spec(last))
     if " + " in spec:
         first, _, second = spec.partition(" + ")
         writer = provider_from_spec(second, None, connect, count)
         if not isinstance(writer, Model):
-            raise ValueError(f"{spec!r}: behind ' + ' stands a model, such as model:openai/NAME")
+            raise ValueError(f"{spec!r}: behind ' + ' stands a model, such as model:openai/NAME, or last abstain:FILE")
         return Hybrid(provider_from_spec(first, cap, connect, count), writer, cap)
     kind, _, rest = spec.strip().partition(":")
     if kind not in _KINDS:

@@ -11,12 +11,15 @@ from typing import Annotated
 import typer
 
 import cleartrace
+from cleartrace.agents.rollout_endpoint.cli import rollout_serve
+from cleartrace.context.middleware.cli import serve as serve_context
 from cleartrace.context.playbook.cli import app as playbook_app
 from cleartrace.data.cli import app as data_app
 from cleartrace.environments.cli import app as environments_app
 from cleartrace.episodes.cli import app as episodes_app
 from cleartrace.evaluate import cli as evaluate_cli
 from cleartrace.evaluate.context.cli import app as context_app
+from cleartrace.evaluate.context.cli_abstention import abstention
 from cleartrace.evaluate.long.cli import app as bench_app
 from cleartrace.learn.clear.cli import app as clear_app
 from cleartrace.learn.baselines.cli import baseline
@@ -102,6 +105,9 @@ app.command("export-lcb")(evaluate_cli.export_lcb)
 app.command("probe")(probe_cli.probe)
 app.command("optimize")(optimize)
 app.command("baseline")(baseline)
+app.command("rollout-serve")(rollout_serve)
+context_app.command("abstention")(abstention)
+context_app.command("serve")(serve_context)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,8 @@ class Project:
         except StoreError as error:
             raise ProjectError(str(error)) from None
         try:
+            for folder in (self.folder, self.stage, *self.export.glob("*")):
+                sweep(folder)
             yield
         finally:
             os.close(lock)
@@ -167,6 +169,12 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
             yield kind.model_validate(row)
         except ValidationError as error:
             raise DataError(f"{path}, line {number}", error.errors()[0]["msg"]) from None
+
+
+def sweep(folder: Path) -> None:
+    """Remove drafts of files that killed processes left behind. Nobody may be writing there."""
+    for draft in folder.glob(".*.part"):
+        draft.unlink(missing_ok=True)
 
 
 def file_digest(path: Path) -> str:

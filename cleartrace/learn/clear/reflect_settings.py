@@ -18,7 +18,7 @@ class ReflectSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(description="The reflection agent: provider/model or provider/model@base_url.")
+    model: str = Field("", description="The reflection agent: provider/model or provider/model@base_url.")
     k: int = Field(3, ge=1, description="Runs that are looked at together; 1 is the ablation without contrast.")
     n: int = Field(6, ge=1, description="Of the first so many runs of a task.")
     limit: int | None = Field(None, ge=1, description="Sets of one task at most, drawn under the seed.")
@@ -55,6 +55,8 @@ class ReflectSettings(BaseModel):
         except ValidationError as error:
             said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
             raise ProjectError("; ".join(said)) from None
+        if not found.model:
+            raise ProjectError("a model is needed that reflects: give --model provider/model")
         if found.k > found.n:
             raise ProjectError(f"a set of k = {found.k} runs cannot be drawn from n = {found.n}")
         if found.k == 1 and found.keep is Keep.CONTRASTIVE:

@@ -80,7 +80,10 @@ def run_split(folder: Path, name: str, share: float, seed: int, near: float) -> 
 
 def run_export(plan: ExportPlan, folder: Path, name: str, out: Path | None) -> None:
     """Raises `ProjectError`."""
-    done = export(plan, Project(folder, name), out)
+    project = Project(folder, name)
+    project.collected()
+    with project.locked():
+        done = export(plan, project, out)
     for file, rows in done.files.items():
         _say(f"{done.folder / file}: {rows} rows" if file.endswith(("jsonl", "parquet")) else f"{done.folder / file}")
     _say(f"{done.folder / 'README.md'}: what is in it")

@@ -153,8 +153,8 @@ class ScienceWorld(TextGames[Any]):
 
 
 def _settled(description: str) -> str:
-    """With the two planes of an `inclined-plane` task in alphabetical order: the package draws their order anew each time
-    it is asked, and a task's text must not change.
+    """With the two planes of an `inclined-plane` task in alphabetical order: the package draws their order anew each
+    time it is asked, and a task's text must not change.
 
     Example:
         >>> _settled("Which of the two inclined planes (tin, lead) is steeper? ")

@@ -7,6 +7,7 @@ The games here are deterministic, so a run's seed changes nothing in them.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,6 +72,9 @@ class Machine(Generic[Simulator]):
             raise EnvironmentFault(f"{self._name}: another game was started in this process, which ended this one")
         try:
             if self._simulator is None:
+                # When a Java process is gone, py4j's own thread logs a traceback for every object that was in it. What
+                # matters is raised here; and in Python 3.11 printing tracebacks beside a compile() can break that.
+                logging.getLogger("py4j").setLevel(logging.CRITICAL)
                 with _java_options():
                     self._simulator = self._launch()
             yield self._simulator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from cleartrace.episodes.importers.formats import Report, import_into
 from cleartrace.episodes.names import Format
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import PASS, Episode, RunKind, StepKind, Task
-from cleartrace.evaluate.context.run import whole_scenarios
 from cleartrace.learn.clear.project import Collected, Project, ProjectError, settle, write_records
 
 ELSEWHERE = "repeat the settings of before, or collect into another folder"
@@ -39,7 +39,7 @@ class CollectPlan:
     Args:
         runs: of each task; run i of every task has the same seed.
         context: what the agent is given, as `provider_from_spec` reads it.
-        limit: only the first scenarios that hold so many tasks.
+        limit: so many tasks, of the scenarios in turn: what is split by scenario later needs several.
     """
 
     runs: int = 6
@@ -71,7 +71,7 @@ async def collect(
     async with AsyncExitStack() as stack:
         store = EpisodeStore(project.episodes)
         place = await open_workplace(config, store, stack, cap=plan.cap, replies=project.replies, progress=progress)
-        tasks = whole_scenarios(place.split(plan.split), plan.limit)
+        tasks = spread(place.split(plan.split), plan.limit)
         try:
             provider = provider_from_spec(plan.context, plan.cap, place.models)
         except (ValueError, DataError) as error:
@@ -86,6 +86,19 @@ async def collect(
         await _keep_gold(project, place, config, tasks, plan.seeds[0])
         begin(len(tasks) * plan.runs)
         await place.runner.run([RunRequest(task, seed, provider) for task in tasks for seed in plan.seeds])
+
+
+def spread(tasks: Sequence[Task], limit: int | None) -> list[Task]:
+    """The first task of each scenario, then the second of each, and so on, until there are `limit`; in their order."""
+    if limit is None or limit >= len(tasks):
+        return list(tasks)
+    met: Counter[str] = Counter()
+    ranked = []
+    for place, task in enumerate(tasks):
+        group = task.group or task.id
+        ranked.append((met[group], place))
+        met[group] += 1
+    return [tasks[place] for place in sorted(place for _, place in sorted(ranked)[:limit])]
 
 
 async def _keep_gold(project: Project, place: Workplace, config: AgentConfig, tasks: Sequence[Task], seed: int) -> None:
@@ -163,7 +176,7 @@ def adopt(adoption: Adoption, project: Project) -> Report:
     most = max(len(store.group(key)) for key in store.tasks())
     made = Collected(
         environment=environment, split="", agent=agents[0], context="as imported", runs=most,
-        source=str(adoption.source.path),
+        source=str(adoption.source.path), scenario=adoption.scenario,
     )  # fmt: skip
     settle(project.collected_file, made, ELSEWHERE)
     given = _given_tasks(adoption.tasks) if adoption.tasks else {}

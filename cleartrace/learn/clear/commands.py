@@ -32,7 +32,7 @@ def collect(
         str, typer.Option(help="What the agent is given: none, static:FILE, playbook:FILE, rag:FILE, model:SPEC.")
     ] = "none",
     split: Annotated[str, typer.Option(help="Split whose tasks are run.")] = "train",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first scenarios that hold so many tasks.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many tasks, of the scenarios in turn.")] = None,
     cap: Annotated[int | None, typer.Option(min=1, help="Tokens that a context may have.")] = None,
     seed: Annotated[int, typer.Option(help="The runs' seeds derive from it.")] = 42,
     *,

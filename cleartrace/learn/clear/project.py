@@ -40,7 +40,8 @@ class Collected(Record):
     Args:
         agent: its hash. `agent_settings`: the same to read.
         context: the provider as it was named. `provider`: its hash; None where runs of any are taken.
-        runs: of each task, at most; `limit`: whole scenarios that hold so many tasks.
+        runs: of each task, at most. `limit`: of the tasks.
+        source, scenario: of imported runs; see `collect.Adoption`.
     """
 
     schema_version: int = 1
@@ -56,6 +57,7 @@ class Collected(Record):
     runs: int = 6
     limit: int | None = None
     source: str = ""
+    scenario: str = ""
 
     _free: ClassVar[frozenset[str]] = frozenset({"runs", "limit", "schema_version", "agent_settings"})
 

@@ -20,20 +20,18 @@ from cleartrace.agents.workplace import AgentConfig, WorkplaceError
 from cleartrace.learn.clear.reward.options import RewardRules
 from cleartrace.learn.clear.reward.server import ServeOptions, serving
 
+EXIT_CONFIG = 2
+"""As the trainer's own."""
+
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    own, _, rest = _cut(list(argv))
+    at = list(argv).index("--") if "--" in argv else len(argv)
     parser = argparse.ArgumentParser(prog="recipe.clear.grpo", description=__doc__)
     parser.add_argument("environment")
     parser.add_argument("--store", type=Path, required=True, help="runs of the agent; none is made twice")
     parser.add_argument("--agent", action="append", default=[], metavar="NAME=VALUE", help="settings of the agent")
     parser.add_argument("--rule", action="append", default=[], metavar="NAME=VALUE", help="settings of the reward")
-    return parser.parse_args(own), rest
-
-
-def _cut(argv: list[str]) -> tuple[list[str], str, list[str]]:
-    at = argv.index("--") if "--" in argv else len(argv)
-    return argv[:at], "--", argv[at + 1 :]
+    return parser.parse_args(argv[:at]), list(argv[at + 1 :])
 
 
 def _values(pairs: Sequence[str]) -> dict[str, Any]:
@@ -43,13 +41,12 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status of the trainer; 2 for settings that cannot be used."""
     args, rest = parse(sys.argv[1:] if argv is None else argv)
-    from cleartrace_verl.main import EXIT_CONFIG
-    from cleartrace_verl.main import main as train
-
     try:
         config = AgentConfig.checked({"environment": args.environment, **_values(args.agent)})
         rules = RewardRules.model_validate(_values(args.rule))
         with serving(config, rules, ServeOptions(args.store)):
+            from cleartrace_verl.main import main as train
+
             return train(rest)
     except (WorkplaceError, ValueError) as error:
         print(f"Cannot start: {error}", file=sys.stderr)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from cleartrace.data.files import read_json_lines, write_json_lines
+from cleartrace.evaluate.store import write_json
 from cleartrace.learn.clear.collect import CollectPlan, collect
 from cleartrace.learn.clear.exporting import ExportPlan, Target, export
 from cleartrace.learn.clear.reflect import reflect
@@ -35,7 +34,7 @@ def write_files(seed: Seed) -> dict[str, int]:
             made = export(ExportPlan(target), project)
             counts |= {f"{name or 'contrast'}/{target.value}/{file}": n for file, n in made.files.items()}
     counts["rag.jsonl"] = _write_retrieval(seed)
-    (seed.folder / DONE).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+    write_json(seed.folder / DONE, counts)
     return counts
 
 

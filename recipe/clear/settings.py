@@ -29,7 +29,7 @@ class Seed:
     """One run of the pipeline: its world, its trainings and its draws all derive from `number`.
 
     Args:
-        grpo_steps: of 4 prompts with 8 guidances each.
+        grpo_steps: of 4 prompts with 4 guidances each.
         options: of the world.
     """
 

@@ -58,6 +58,7 @@ _OURS = {
         _ours("rewardbench", "rewardbench:RewardBench"),
         _ours("appworld", "appworld:AppWorld"),
         _ours("browsecomp", "browsecomp:BrowseComp"),
+        _ours("webshop", "webshop:WebShop"),
     )
 }
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import traceback
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,11 +218,8 @@ class _Given:
     def __init__(self, context: Context) -> None:
         self._context, self.hash = context, context.provider_hash
 
-    def context_for(self, task: Task, seed: int) -> Coroutine[Any, Any, Context]:
-        async def answer() -> Context:
-            return self._context
-
-        return answer()
+    async def context_for(self, task: Task, seed: int) -> Context:
+        return self._context
 
 
 def _seed(asked: Invocation, place: Place) -> int:

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import random
+from typing import Any
 
 
 def main():
@@ -21,7 +22,7 @@ def main():
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=233)
     given = parser.parse_args()
-    shop = importlib.import_module("web_agent_site.app")
+    shop: Any = importlib.import_module("web_agent_site.app")
     # With a number of products the application wants an index made for that very number; None means all of the file.
     shop.DEBUG_PROD_SIZE = None
     if given.products:

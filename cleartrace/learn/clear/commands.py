@@ -62,7 +62,7 @@ def import_(
 ) -> None:
     """Take runs that others made, and the tasks they were on."""
     from cleartrace.episodes.importers.common import Source
-    from cleartrace.learn.clear.collect import Adoption
+    from cleartrace.learn.clear.adopt import Adoption
     from cleartrace.learn.clear.stages import run_import
 
     with _errors_in_words():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cleartrace.context.playbook.entities import entities, leak_tokens
 from cleartrace.context.playbook.leak import LeakGuard, LeakKind, Secret
 from cleartrace.episodes.types import Episode, StepKind, Task
-from cleartrace.learn.clear.collect import leaves
+from cleartrace.learn.clear.gold import leaves
 
 _CLAUSE = re.compile(r"[;\n]|(?<=[.!?:])\s")
 _RUNNER_DETAILS = frozenset({"score_at_stop", "time_limit_s", "infra_retries"})

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from cleartrace.agents.runner import Progress
 from cleartrace.agents.workplace import AgentConfig
-from cleartrace.learn.clear.collect import Adoption, CollectPlan, TaskRuns, adopt, collect, outcomes
+from cleartrace.learn.clear.adopt import Adoption, adopt
+from cleartrace.learn.clear.collect import CollectPlan, TaskRuns, collect, outcomes
 from cleartrace.learn.clear.exporting import ExportPlan, export
 from cleartrace.learn.clear.funnel import Funnel
 from cleartrace.learn.clear.project import Project

@@ -9,7 +9,8 @@ import pytest
 
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
-from cleartrace.learn.clear.collect import CollectPlan, leaves, outcomes, spread
+from cleartrace.learn.clear.collect import CollectPlan, outcomes, spread
+from cleartrace.learn.clear.gold import leaves, tells
 from cleartrace.learn.clear.project import Project, ProjectError
 from tests.learn.clear.served import WORLD, call
 
@@ -52,6 +53,7 @@ def test_a_limit_takes_the_scenarios_in_turn() -> None:
 
 def test_gold_is_read_out_of_actions() -> None:
     assert list(leaves({"a": [{"b": "x"}, 2], "c": None, "d": False})) == ["x", "2"]
+    assert not tells("open door to north") and not tells("look around") and tells("KX-2291") and tells("Lisbon")
 
 
 def test_each_stage_says_what_is_missing(project: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ lint() {
     "$TOOLS/bin/shellcheck" -x docker/check.sh docker/checks/*.sh docker/trainer/lock.sh recipe/cluster/*.sh
     say "the Compose specification's schema"
     npm install --silent --no-audit --no-fund --prefix "$CACHE/npm" "$DCLINT"
-    "$CACHE/npm/node_modules/.bin/dclint" -c docker/checks/dclint.yaml docker/compose*.yaml docker/judge/compose.yaml
+    "$CACHE/npm/node_modules/.bin/dclint" -c docker/checks/dclint.yaml docker/compose*.yaml docker/*/compose.yaml
     say "the schemas of Kubernetes; of a RayJob, the pods"
     "$TOOLS/bin/kubernetes-validate" --strict recipe/cluster/judge.yaml
     "$TOOLS/bin/python" docker/checks/core_resources.py recipe/cluster/kuberay.yaml >"$CACHE/kuberay-core.yaml"

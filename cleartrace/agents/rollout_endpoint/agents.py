@@ -27,7 +27,7 @@ class Agents:
     allowed first.
 
     Args:
-        own: for requests that name no model; None where every request must.
+        own: for requests that name no model; None for one with the model of `config`, or none.
         allowed: beginnings of addresses that requests may name.
     """
 
@@ -43,11 +43,16 @@ class Agents:
         self._connect, self._allowed = connect, tuple(allowed)
         self._made: OrderedDict[str, ToolLoopAgent] = OrderedDict()
 
+    @property
+    def hash(self) -> str:
+        """Of the agent for requests that name no model; "" where there is none."""
+        if self._own is None and not self._config.model:
+            return ""
+        return self(Block(exp_id="none", input_id="none", s3_bucket="none")).hash
+
     def __call__(self, block: Block) -> ExecutionAgent:
         """Raises ValueError where the request may not have its model, or there is none."""
-        if block.base_url is None and block.model_id is None and not block.sampling_params:
-            if self._own is None:
-                raise ValueError("name a model: base_url and model_id; this endpoint has none of its own")
+        if self._own is not None and block.base_url is None and block.model_id is None and not block.sampling_params:
             return self._own
         key = repr((block.base_url, block.model_id, sorted(block.sampling_params.items())))
         if key not in self._made:
@@ -74,7 +79,7 @@ class Agents:
     def _spec(self, block: Block) -> str:
         if block.base_url is None:
             if block.model_id is None and not self._config.model:
-                raise ValueError("sampling_params want a model: name base_url and model_id")
+                raise ValueError("name a model: base_url and model_id; this endpoint has none of its own")
             return f"openai/{block.model_id}" if block.model_id else self._config.model
         if block.model_id is None:
             raise ValueError("base_url wants a model_id beside it")

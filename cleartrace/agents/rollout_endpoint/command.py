@@ -17,11 +17,14 @@ from cleartrace.agents.rollout_endpoint.server import build_app
 from cleartrace.agents.rollout_endpoint.service import RolloutService, Rules
 from cleartrace.agents.rollout_endpoint.store import StoreFault, open_store
 from cleartrace.agents.rollout_endpoint.types import TOKEN_VARIABLE
-from cleartrace.agents.workplace import SIMULATED, AgentConfig, WorkplaceError, open_workplace
+from cleartrace.agents.workplace import SIMULATED, AgentConfig, WorkplaceError
 from cleartrace.context.providers.spec import provider_from_spec
 from cleartrace.environments.host import Host
 from cleartrace.environments.protocol import EnvironmentFault
+from cleartrace.llm.budget import Budget, Limits
 from cleartrace.llm.connect import connect
+from cleartrace.llm.ledger import Ledger
+from cleartrace.llm.protocol import LLM
 from cleartrace.serving import NotServed, check_binding, run
 
 
@@ -70,33 +73,36 @@ async def serve(given: Mapping[str, Any], options: Options, started: Callable[[s
 async def _service(
     config: AgentConfig, options: Options, store: Any, stack: AsyncExitStack
 ) -> tuple[RolloutService, dict[str, Any]]:
-    user = stack_llm(config.user_model, stack) if config.user_model else None
+    limits = Limits(config.max_calls or None, config.max_tokens or None, config.max_cost or None)
+    budget = Budget(Ledger(), limits)
+
+    def model(spec: str, **more: Any) -> LLM:
+        """On the budget of all."""
+        llm = connect(spec, budget=budget, concurrency=config.max_workers, prices=config.prices or None, **more)
+        stack.push_async_callback(llm.close)
+        return llm
+
+    user = model(config.user_model) if config.user_model else None
     host = Host(config.environment, config.environment_options, user=user, processes=config.max_workers)
     await stack.enter_async_context(host)
-    own: ExecutionAgent | None = None
-    if config.model or config.environment == SIMULATED:
-        own = (await open_workplace(config, None, stack)).agent
-
-    def model(spec: str, **more: Any) -> Any:
-        return stack_llm(spec, stack, concurrency=config.max_workers, **more)
-
-    provider = provider_from_spec(options.context, options.cap)
+    own = _simulated(config) if config.environment == SIMULATED and not config.model else None
+    provider = provider_from_spec(options.context, options.cap, model)
+    agents = Agents(own, config, host, model, options.allowed)
     service = RolloutService(
         {task.id: task for task in await host.tasks()},
-        Agents(own, config, host, model, options.allowed),
+        agents,
         provider,
         store,
         Journal(options.out / "journal"),
         Rules(config.max_workers, options.waiting, config.task_timeout),
     )
-    about = {"environment": host.identity, "agent": own.hash if own else "", "context": provider.hash}
-    return service, about
+    return service, {"environment": host.identity, "agent": agents.hash, "context": provider.hash}
 
 
-def stack_llm(spec: str, stack: AsyncExitStack, **options: Any) -> Any:
-    llm = connect(spec, **options)
-    stack.push_async_callback(llm.close)
-    return llm
+def _simulated(config: AgentConfig) -> ExecutionAgent:
+    from cleartrace.environments.ruleworld import RuleWorld, SimulatedAgent
+
+    return SimulatedAgent(RuleWorld(**config.environment_options).world)
 
 
 def _config(given: Mapping[str, Any]) -> AgentConfig:

@@ -126,10 +126,26 @@ def test_keys_of_this_machine_go_to_allowed_addresses_alone():
     wanted(base_url="http://127.0.0.1:5/v1", model_id="m")
     assert [spec for spec, _ in connected] == ["openai/m@http://10.0.0.5:8000/v1", "openai/m@http://127.0.0.1:5/v1"]
     for model, said in (({}, "name a model"), ({"base_url": "http://127.0.0.1:5"}, "model_id beside it"),
-                        ({"sampling_params": {"top_p": 1}}, "want a model"),
+                        ({"sampling_params": {"top_p": 1}}, "name a model"),
                         ({"model_id": "m", "sampling_params": {"max_tokens": "x"}}, "whole number")):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             wanted(**model)
+
+
+def test_an_endpoint_with_a_model_of_its_own_gives_it_to_requests_without():
+    config = AgentConfig.checked({"environment": "ruleworld", "model": "openai/own@http://127.0.0.1:5/v1"})
+    specs = []
+
+    def connect(spec: str, **options):
+        from cleartrace.llm.scripted import Scripted
+
+        specs.append((spec, options))
+        return Scripted([], f"{spec} {options}")
+
+    agents = Agents(None, config, InProcess(WORLD), connect)
+    ids = {"exp_id": "e", "input_id": "i", "s3_bucket": "b"}
+    assert agents(Block(**ids)).hash == agents.hash != agents(Block(**ids, sampling_params={"top_p": 0.5})).hash
+    assert specs == [(config.model, {}), (config.model, {"extra": {"top_p": 0.5}})]
 
 
 def test_what_cannot_be_served_is_said_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -55,7 +55,7 @@ def answer(client: httpx.Client, source: str, path: str = "/run", **more: Any) -
     ],
 )
 def test_a_cold_run_has_the_results_of_a_warm_one(cold, http, source: str, stdin: str | None) -> None:
-    sent = {"input": stdin, "limits": {"cpu_s": 0.5}}
+    sent = {"input": stdin, "limits": {"cpu_s": 0.5, "wall_s": 20}}
     one, other = answer(http, source, **sent), answer(cold, source, **sent)
     measured = {"cost", "cpu_s", "wall_s", "queue_s", "max_rss", "max_rss_mb", "isolation", "sub_id"}
     assert {k: v for k, v in other.items() if k not in measured} == {k: v for k, v in one.items() if k not in measured}

@@ -104,7 +104,7 @@ def test_client_rejects_bad_payloads_alone(judge) -> None:  # D36
 def test_client_limits(judge) -> None:
     async def go():
         async with AsyncJudgeClient(judge.url, judge.token) as client:
-            return await client.run("while True: pass", limits=RunLimits(cpu_s=0.3))
+            return await client.run("while True: pass", limits=RunLimits(cpu_s=0.3, wall_s=20))
 
     result = asyncio.run(go())
     assert result.outcome is Outcome.TIME_LIMIT

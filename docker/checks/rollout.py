@@ -1,4 +1,4 @@
-"""Starts the endpoint as its image does, waits for it, asks for one rollout and prints the result. Runs in the image."""
+"""Starts the endpoint as its image does, asks for one rollout and prints the result. Runs in the image."""
 
 import asyncio
 import subprocess

@@ -8,7 +8,9 @@ rollout() {
     base_image "$base" ca-certificates
     build docker/rollout/Dockerfile "$image" "$base" --build-arg "ENVIRONMENT=$environment" \
         --ignorefile docker/rollout/Dockerfile.dockerignore
-    local run=(run --rm "${CONFINED[@]}" --tmpfs "/runs:rw,mode=1777")
+    rm -rf "$CACHE/rollouts"
+    install -d -o 1001 -g 1001 "$CACHE/rollouts"
+    local run=(run --rm "${CONFINED[@]}" --volume "$CACHE/rollouts:/runs")
     say "which environments are ready in the container"
     podman_here "${run[@]}" --entrypoint cleartrace "$image" environments list
     if [ "$environment" = ruleworld ]; then

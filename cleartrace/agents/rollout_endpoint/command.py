@@ -66,7 +66,7 @@ async def serve(given: Mapping[str, Any], options: Options, started: Callable[[s
             stack.push_async_callback(service.close)
             app = build_app(service, {**about, "resumed": left}, options.token)
             await run(app, options.host, options.port, started)
-    except (NotServed, StoreFault, EnvironmentFault, ImportError, TypeError, ValueError) as error:
+    except (NotServed, StoreFault, EnvironmentFault, ImportError, OSError, TypeError, ValueError) as error:
         raise error if isinstance(error, WorkplaceError) else WorkplaceError(str(error)) from error
 
 

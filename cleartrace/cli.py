@@ -21,8 +21,8 @@ from cleartrace.evaluate import cli as evaluate_cli
 from cleartrace.evaluate.context.cli import app as context_app
 from cleartrace.evaluate.context.cli_abstention import abstention
 from cleartrace.evaluate.long.cli import app as bench_app
-from cleartrace.learn.clear.cli import app as clear_app
 from cleartrace.learn.baselines.cli import baseline
+from cleartrace.learn.clear.cli import app as clear_app
 from cleartrace.learn.rcl.cli import optimize
 from cleartrace.needle.cli import app as needle_app
 from cleartrace.pairs.cli import app as pairs_app

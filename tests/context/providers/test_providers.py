@@ -233,7 +233,7 @@ def test_embeddings_find_what_shares_no_word():
 
 def test_embeddings_without_their_package_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
-    with pytest.raises(ImportError, match="pip install 'sentence-transformers"):
+    with pytest.raises(ImportError, match=r"cleartrace\[embeddings"):
         SentenceEmbedder()
     path = tmp_path / "rows.jsonl"
     path.write_text('{"key": "k", "text": "t"}\n')

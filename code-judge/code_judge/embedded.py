@@ -20,7 +20,7 @@ from code_judge.client import JudgeUnavailable
 from code_judge.sandbox import proctree
 
 _LOG_TAIL = 3000
-_STOP_S = 15.0
+_STOP_S = 30.0
 
 
 class EmbeddedJudge:

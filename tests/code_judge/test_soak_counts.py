@@ -6,7 +6,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from code_judge.sandbox.cgroups import CgroupHome
+
+HOME = CgroupHome.find()
 
 
 def test_groups_of_other_services_are_theirs(tmp_path):
@@ -23,3 +27,20 @@ def test_groups_of_other_services_are_theirs(tmp_path):
         assert home.held_by(()) == set()
     finally:
         living.communicate(b"\n")
+
+
+@pytest.mark.skipif(HOME is None, reason="no cgroup with limits can be made here")
+def test_what_outlives_a_killed_worker_is_ended_with_its_group():
+    assert HOME is not None
+    prefix = f"code-judge-{os.getpid()}-left-"
+    group = HOME.make(f"{prefix}1")
+    lives = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        for path in {group.memory, group.pids}:
+            (path / "cgroup.procs").write_text(str(lives.pid))
+        HOME.sweep(prefix)
+        assert lives.wait(5) == -9 and not group.memory.exists() and not group.pids.exists()
+    finally:
+        lives.kill()
+        lives.communicate()
+        HOME.sweep(prefix)

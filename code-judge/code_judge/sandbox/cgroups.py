@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -84,12 +85,12 @@ class CgroupHome:
             raise
         return group
 
-    def sweep(self, prefix: str) -> None:
-        """Remove empty groups that a killed worker left."""
-        for root in {self.memory, self.pids}:
-            for path in root.glob(f"{prefix}*"):
-                with contextlib.suppress(OSError):  # still in use: not ours to end
-                    path.rmdir()
+    def sweep(self, prefix: str, patience_s: float = 3.0) -> None:
+        """Remove groups that a killed worker left, and end what is still in them: slots outlive it for a moment."""
+        deadline = time.monotonic() + patience_s
+        for path in [path for root in {self.memory, self.pids} for path in root.glob(f"{prefix}*")]:
+            while not _removed(path) and time.monotonic() < deadline:
+                time.sleep(0.02)
 
     def held_by(self, pids: Collection[int]) -> set[str]:
         """Names of groups made by one of `pids`. Other services, killed ones too, have groups of their own."""
@@ -161,3 +162,17 @@ def _field(path: Path, name: str) -> int:
         if key == name:
             return int(value)
     return 0
+
+
+def _removed(path: Path) -> bool:
+    """Whether a group is gone; if not, its processes have been told to end."""
+    try:
+        path.rmdir()
+        return True
+    except FileNotFoundError:
+        return True
+    except OSError:
+        with contextlib.suppress(OSError):
+            for pid in (path / "cgroup.procs").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+        return False

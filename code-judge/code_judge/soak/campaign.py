@@ -48,7 +48,10 @@ def campaign(
             row = asyncio.run(_chunk(judge, number, service, size, share, workers, cgroups, tell))
             family.update(judge.pids)
             yield row
-    if alive := [pid for pid in sorted(family) if Path(f"/proc/{pid}").exists()]:
+    deadline = time.monotonic() + _SETTLE_S  # the kernel takes a moment to end a slot's namespace
+    while (alive := [pid for pid in sorted(family) if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if alive:
         left.append(f"processes live on: {alive}")
     if run_dir.exists():
         left.append(f"{run_dir} was left")

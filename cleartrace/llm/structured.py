@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from cleartrace.episodes.types import Usage
 from cleartrace.llm.json import json_candidates
-from cleartrace.llm.protocol import LLM, Finish, Malformed, Message, Reply, Request
+from cleartrace.llm.protocol import LLM, Finish, Malformed, Message, Rejected, Reply, Request
 
 T = TypeVar("T", bound=BaseModel)
 _SHOWN_ERRORS = 8
@@ -83,6 +83,10 @@ async def complete_structured(llm: LLM, request: Request, model: type[T], repair
             reply = await llm.complete(asked)
         except Malformed as error:
             return Structured(None, Problem.EMPTY, str(error), tuple(replies))
+        except Rejected:
+            if not replies:
+                raise
+            break  # a repair that the endpoint does not take, as one too long for it, leaves the first failure
         replies.append(reply)
         found = _judged(reply, model)
         if found.ok:

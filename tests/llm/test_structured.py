@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from pydantic import BaseModel, Field
 
-from cleartrace.llm.protocol import Finish, Malformed, Message, Refused, Reply, Request, Role, ToolCall
+from cleartrace.llm.protocol import Finish, Malformed, Message, Refused, Rejected, Reply, Request, Role, ToolCall
 from cleartrace.llm.scripted import Scripted
 from cleartrace.llm.structured import Problem, complete_structured, parse_structured
 
@@ -69,3 +69,11 @@ def test_repairs_can_be_switched_off_and_calls_are_not_sent_back_unanswered() ->
 def test_a_refusal_is_not_bad_output() -> None:
     with pytest.raises(Refused):
         ask(Scripted([Refused("policy")]))
+
+
+def test_a_repair_that_the_endpoint_rejects_leaves_the_first_failure() -> None:
+    """A long bad answer and its repair may be more than a small model's context holds."""
+    found = ask(Scripted(["no JSON here", Rejected("prompt has 5690 tokens")]))
+    assert not found.ok and found.problem is Problem.NO_JSON and len(found.replies) == 1
+    with pytest.raises(Rejected):
+        ask(Scripted([Rejected("wrong key")]))

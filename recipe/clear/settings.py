@@ -15,13 +15,16 @@ RUNS = Path("runs/clear/ruleworld")
 NO_CONTRAST = "no-contrast"
 WORLD = {"rules": 8, "plain_marks": 3, "scenarios": [12, 2, 10], "tasks_each": 10}
 """Few enough rules for a small model to remember; 12 customers to learn from, 10 to be tested on, 10 orders each."""
+COLLECTED = 60
+"""Tasks that runs are collected on: whole customers. GRPO needs no rows, and so learns from all train tasks: those that
+it was fine-tuned on it solves already."""
 SETS = 6
 """Of 3 runs for each task, drawn from the 20: the reading script says the same of most of them."""
 CAP = 128
 """Tokens of a context, for all arms; a rule is about 35 by the estimate that counts here."""
 REPLY_TOKENS = 72
 EPOCHS, BATCH = 5, 8
-PASSES = 3
+PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Seed:
     """
 
     number: int
-    grpo_steps: int = 40
+    grpo_steps: int = 32
     root: Path = RUNS
     options: Mapping[str, Any] = field(default_factory=lambda: WORLD)
 
@@ -53,6 +56,10 @@ class Seed:
 
     def project(self, name: str = "") -> Project:
         return Project(self.folder / "project", name)
+
+    def prompts(self, side: str) -> Path:
+        """`side`: train or held_out."""
+        return self.folder / f"prompts/{side}.parquet"
 
     @property
     def runs(self) -> Path:

@@ -58,7 +58,6 @@ def train_grpo(seed: Seed) -> None:
     """From the model after SFT; only its weights change."""
     if latest(seed.grpo) >= seed.grpo_steps:
         return
-    files = seed.project().export / "prompts"
     command = [
         *(sys.executable, "-m", "recipe.clear.grpo", "ruleworld", "--store", str(seed.runs)),
         *("--agent", f"environment_options={json.dumps(seed.world)}"),
@@ -68,8 +67,8 @@ def train_grpo(seed: Seed) -> None:
         f"cleartrace.run_dir={seed.grpo}",
         f"cleartrace.seed={seed.number}",
         f"actor_rollout_ref.model.path={sft_model(seed)}",
-        f"data.train_files={files}/train.parquet",
-        f"data.val_files={files}/held_out.parquet",
+        f"data.train_files={seed.prompts('train')}",
+        f"data.val_files={seed.prompts('held_out')}",
         *(f"trainer.{key}={seed.grpo_steps}" for key in ("total_training_steps", "save_freq")),
     ]
     _run(command, seed.grpo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 from cleartrace.data.files import read_json_lines
 from cleartrace.environments.ruleworld import RuleWorld, rules_in
 from cleartrace.episodes.store import EpisodeStore
-from recipe.clear import evaluation, grpo, guidance_rows, training
+from recipe.clear import evaluation, grpo, guidance_rows, results, tables, training
 from recipe.clear.settings import NO_CONTRAST, Seed
 
 OPTIONS = {"rules": 3, "plain_marks": 1, "scenarios": [3, 1, 2], "tasks_each": 2}
@@ -57,8 +58,9 @@ def test_six_runs_of_each_task_become_rows_and_files(seed):
     funnel = json.loads(seed.project().funnel_file.read_text())
     assert (funnel["possible"], funnel["subsets"], funnel["failed"]) == (120, 36, 0)
     files = json.loads((seed.folder / guidance_rows.DONE).read_text())
-    assert files["contrast/verl/train.parquet"] > 0 and files[f"{NO_CONTRAST}/verl/held_out.parquet"] > 0
-    assert training.sft_steps(seed, "") == 5 * files["contrast/verl/train.parquet"] // 8
+    assert files["contrast/train.parquet"] > 0 and files[f"{NO_CONTRAST}/held_out.parquet"] > 0
+    assert files["prompts/train.parquet"] + files["prompts/held_out.parquet"] == 6
+    assert training.sft_steps(seed, "") == max(5 * files["contrast/train.parquet"] // 8, 1)
 
 
 def test_rows_state_rules_that_hold_for_the_items_of_their_task(seed):
@@ -128,11 +130,22 @@ def test_a_training_that_fails_says_where_to_look(tmp_path):
 def test_arms_without_a_model_are_measured_once_and_compared(seed):
     arms = {name: evaluation.evaluate(seed, name) for name in ("no context", "RAG")}
     again = evaluation.evaluate(seed, "RAG")
-    assert again == arms["RAG"] and len(again.episodes) == 4 * 3
+    assert again == arms["RAG"] and len(again.episodes) == 4 * 2
     assert arms["no context"].manifest.seeds == again.manifest.seeds
     rows = list(evaluation.rows(arms))
-    assert len(rows) == 24 and {row["tokens"] for row in rows if row["arm"] == "no context"} == {0}
+    assert len(rows) == 16 and {row["tokens"] for row in rows if row["arm"] == "no context"} == {0}
     assert max(row["tokens"] for row in rows) <= 128
+
+
+def test_the_comparison_and_the_tables_are_made_of_all_arms(seed):
+    none, rag = (evaluation.evaluate(seed, name) for name in ("no context", "RAG"))
+    arms = {name: dataclasses.replace(none if name == "no context" else rag, name=name) for name in evaluation.ARMS}
+    assert "SFT + RL" in evaluation.write(seed, arms).read_text()
+    path = results.write_rows(seed, "runs", evaluation.rows(arms))
+    rows = {seed.number: results.read_rows(path)}
+    gain = tables.passes(rows[3], "RAG")
+    assert f"| RAG | 1 | {100 * sum(gain.values()) / len(gain):.1f} |" in tables.arms_table(rows)
+    assert len(tables.pairs_table(rows).splitlines()) == 2 + len(evaluation.PAIRS)
 
 
 def test_settings_that_cannot_be_used_end_before_the_trainer(tmp_path, capsys):

@@ -4,6 +4,9 @@
 package's own, 0 to 100, as 0 to 1; a negative one, which ends a game, counts as 0. Needs Java.
 """
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 import re
@@ -77,7 +80,8 @@ class ScienceWorld(TextGames[Any]):
         self._kinds: dict[str, int] = {}
 
     def _launch(self) -> Any:
-        from scienceworld import ScienceWorldEnv
+        # Without the package, pyright takes this very file for it.
+        from scienceworld import ScienceWorldEnv  # pyright: ignore[reportAttributeAccessIssue]
 
         simulator = ScienceWorldEnv()
         self._kinds = {kind: simulator.get_max_variations(kind) for kind in simulator.task_names}

@@ -4,6 +4,9 @@ One Java process serves every game of a Python process, one game at a time: star
 The games here are deterministic, so a run's seed changes nothing in them.
 """
 
+# pyright: reportMissingImports=false
+# The packages live in virtual environments of their own, where this module runs.
+
 from __future__ import annotations
 
 import contextlib

@@ -5,6 +5,9 @@ The package's solution wins 23,945 of the 24,000 games; in 55 dev games of `peck
 package takes the wrong one, and the game is lost. They stay tasks, as in the package. Needs Java.
 """
 
+# pyright: reportMissingImports=false
+# The package lives in a virtual environment of its own, where this module runs.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ Name = Annotated[str, typer.Argument(help="As `list` shows it, or module:Class, 
 Options = Annotated[list[str] | None, typer.Option("--option", "-o", metavar="NAME=VALUE", help="Of the environment.")]
 Split = Annotated[str | None, typer.Option(help="Only this split.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many tasks, spread over all of them.")]
+
+_CALL_LIMIT_S = 600.0
+"""No agent waits here, and a slow machine is not the environment's fault."""
 
 
 @app.command("list")
@@ -63,15 +67,33 @@ def validate(
     limit: Limit = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks at once.")] = 2,
     seed: int = 0,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A folder for the findings; the same command goes on with it.")
+    ] = None,
 ) -> None:
     """Check that gold actions pass and an idle agent does not, task by task. Exit status 1 when one fails."""
+    from cleartrace.environments.findings import FindingsStore
     from cleartrace.environments.validate import validate as run
 
     async def check() -> list[Finding]:
         async with _host(name, option) as host:
             chosen = _some(await host.tasks(split), limit)
-            with typer.progressbar(length=len(chosen), label=name) as bar:
-                return await run(host, chosen, seed, concurrency, lambda _: bar.update(1))
+            with contextlib.ExitStack() as stack:
+                store = None
+                if out is not None:
+                    store = stack.enter_context(FindingsStore(out, {"environment": host.identity, "seed": seed}))
+                known = store.known(chosen) if store else {}
+                bar = stack.enter_context(typer.progressbar(length=len(chosen), label=name))
+                bar.update(len(known))
+
+                def tell(finding: Finding) -> None:
+                    if store:
+                        store.append(finding)
+                    bar.update(1)
+
+                left = [task for task in chosen if task.id not in known]
+                known |= {finding.task.id: finding for finding in await run(host, left, seed, concurrency, tell)}
+                return [known[task.id] for task in chosen]
 
     findings = _run(check())
     _print(findings)
@@ -99,7 +121,7 @@ def _host(name: str, options: Sequence[str] | None) -> Any:
     from cleartrace.environments.host import Host
     from cleartrace.environments.validate import Echo
 
-    return Host(name, dict(map(_option, options or ())), user=Echo())
+    return Host(name, dict(map(_option, options or ())), user=Echo(), call_limit_s=_CALL_LIMIT_S)
 
 
 def _option(text: str) -> tuple[str, Any]:
@@ -115,10 +137,11 @@ def _option(text: str) -> tuple[str, Any]:
 
 def _run(work: Any) -> Any:
     from cleartrace.environments.protocol import EnvironmentFault
+    from cleartrace.evaluate.store import StoreError
 
     try:
         return asyncio.run(work)
-    except (ValueError, ImportError, EnvironmentFault) as error:
+    except (ValueError, ImportError, EnvironmentFault, StoreError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
 

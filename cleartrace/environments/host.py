@@ -29,7 +29,8 @@ class Host:
         user: the model behind simulated users, or the judge of environments that have one. Its calls have `Role.USER`
             or `Role.JUDGE`, as the environment's `asks_as` says.
         processes: at most so many sessions at once; further ones wait for their turn.
-        call_limit_s, start_limit_s: seconds that the environment may take for an answer, and to come up.
+        call_limit_s, start_limit_s: seconds that the environment may take for an answer, and to come up; listing its
+            tasks may take the longer of the two.
         sessions_per_process: a process is replaced after so many sessions; 1 for environments that leak.
     """
 
@@ -103,7 +104,8 @@ class Host:
         """Raises: `EnvironmentFault`; ValueError for an unknown option or split; `MissingPackage`."""
         if split not in self._tasks:
             async with self._lease() as worker:
-                found = await worker.call("tasks", self._call_limit_s, split=split)
+                limit_s = max(self._call_limit_s, self._start_limit_s)
+                found = await worker.call("tasks", limit_s, split=split)
             self._tasks[split] = [Task.model_validate(task) for task in found]
         return list(self._tasks[split])
 

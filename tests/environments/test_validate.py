@@ -121,3 +121,31 @@ def test_a_stand_in_can_be_named_but_not_used_and_leaves_no_trace():
 
 def no_such_call(client):
     return client("while importing")
+
+
+def test_a_validation_goes_on_where_it_stopped(tmp_path):
+    """What was found is not looked for again, faults are, a torn row is made up for, and other settings are refused."""
+    out = tmp_path / "validation"
+    command = ["validate", WRONG, "--out", str(out)]
+    whole = CliRunner().invoke(app, command)
+    file = out / "findings.csv"
+    header, *rows = file.read_text().splitlines(keepends=True)
+    faults = sorted(row for row in rows if ",fault," in row)
+    assert len(rows) == 7 and len(faults) == 2
+
+    file.write_text(header + rows[0] + rows[1] + rows[2][:5])
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == whole.exit_code == 1 and _table(again.output) == _table(whole.output)
+    kept = file.read_text().splitlines(keepends=True)
+    assert kept[:3] == [header, rows[0], rows[1]] and sorted(set(kept[1:])) == sorted(rows)
+
+    third = CliRunner().invoke(app, command)
+    added = file.read_text().splitlines(keepends=True)[len(kept) :]
+    assert sorted(added) == faults and _table(third.output) == _table(whole.output)
+
+    other = CliRunner().invoke(app, [*command, "--seed", "1"])
+    assert other.exit_code == 2 and "seed: 0 there, 1 now" in other.output
+
+
+def _table(output: str) -> str:
+    return output[output.index("split") :]

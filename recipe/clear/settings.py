@@ -13,7 +13,7 @@ from cleartrace.learn.clear.project import Project
 BASE_MODEL = Path("runs/models/smollm2-135m-instruct")
 RUNS = Path("runs/clear/ruleworld")
 NO_CONTRAST = "no-contrast"
-WORLD = {"rules": 8, "plain_marks": 3, "scenarios": [12, 2, 10], "tasks_each": 10}
+WORLD = {"rules": 5, "plain_marks": 2, "scenarios": [12, 2, 10], "tasks_each": 10}
 """Few enough rules for a small model to remember; 12 customers to learn from, 10 to be tested on, 10 orders each."""
 COLLECTED = 60
 """Tasks that runs are collected on: whole customers. GRPO needs no rows, and so learns from all train tasks: those that
@@ -23,7 +23,7 @@ SETS = 6
 CAP = 128
 """Tokens of a context, for all arms; a rule is about 35 by the estimate that counts here."""
 REPLY_TOKENS = 72
-EPOCHS, BATCH = 5, 8
+EPOCHS, BATCH = 5, 4
 PASSES = 2
 
 
@@ -32,12 +32,12 @@ class Seed:
     """One run of the pipeline: its world, its trainings and its draws all derive from `number`.
 
     Args:
-        grpo_steps: of 4 prompts with 4 guidances each.
+        grpo_steps: of 4 prompts with 8 guidances each.
         options: of the world.
     """
 
     number: int
-    grpo_steps: int = 32
+    grpo_steps: int = 16
     root: Path = RUNS
     options: Mapping[str, Any] = field(default_factory=lambda: WORLD)
 

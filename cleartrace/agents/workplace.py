@@ -33,12 +33,12 @@ class WorkplaceError(ValueError):
     """Settings that no agent can be opened with; says which and why."""
 
 
-class AgentConfig(BaseModel):
+class AgentSettings(BaseModel):
     """Who is run on what, and with which limits. A model is named `provider/model` or `provider/model@base_url`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    environment: str = Field(description="Name of the environment.")
+    environment: str = Field("", description="Name of the environment.")
     environment_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the environment, name=value; may be repeated."
     )
@@ -63,11 +63,20 @@ class AgentConfig(BaseModel):
     def _pairs(cls, value: Any) -> Any:
         if not isinstance(value, Sequence) or isinstance(value, str):
             return value
-        if wrong := [one for one in value if "=" not in one]:
-            raise ValueError(f"an option reads name=value, not {wrong[0]!r}")
+        if wrong := [one for one in value if one.find("=") < 1]:
+            raise ValueError(f"an option of an environment has the form name=value, got {wrong[0]!r}")
         import yaml
 
         return {name: yaml.safe_load(text) for name, _, text in (one.partition("=") for one in value)}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the agent is that of the rule world, without a model."""
+        return self.environment == SIMULATED and not self.model
+
+
+class AgentConfig(AgentSettings):
+    """Settings that an agent can be opened with, once they were `checked`."""
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> AgentConfig:
@@ -77,7 +86,7 @@ class AgentConfig(BaseModel):
         except ValidationError as error:
             said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
             raise WorkplaceError("; ".join(said)) from None
-        if not config.model and config.environment != SIMULATED:
+        if not config.model and not config.simulated:
             raise WorkplaceError(f"{config.environment} needs a model: give --model provider/model")
         if config.max_cost and not config.prices:
             raise WorkplaceError("max_cost has no effect without prices")
@@ -100,7 +109,7 @@ class Workplace:
     domain: str
     sections: Mapping[str, str]
     budget: Budget
-    models: Callable[[str], LLM]
+    models: Models
 
     def split(self, name: str) -> list[Task]:
         """Raises `WorkplaceError` for a split that is not there."""
@@ -131,29 +140,38 @@ async def open_workplace(
     """
     limits = BudgetLimits(config.max_calls or None, config.max_tokens or None, config.max_cost or None)
     budget = Budget(Ledger(), limits)
-    models = _Models(config, budget, stack, replies)
+    models = Models(config, budget, stack, replies)
     try:
         if config.model:
-            agent, tasks, domain, sections = await _hosted(config, models, stack)
+            opened = await open_agent(config, models, stack)
         else:
-            agent, tasks, domain, sections = _simulated(config)
+            opened = _simulated(config)
     except (ConnectError, MissingPackage, EnvironmentFault, ImportError, TypeError, ValueError) as error:
         raise WorkplaceError(str(error)) from error
     runner = Runner(
-        agent,
+        opened.agent,
         store,
         concurrency=config.max_workers,
         time_limit_s=config.task_timeout,
         context_cap=cap,
         progress=progress,
     )
-    return Workplace(tasks, agent, runner, domain, sections, budget, models)
+    return Workplace(opened.tasks, opened.agent, runner, opened.domain, opened.sections, budget, models)
 
 
-Opened = tuple[ExecutionAgent, Sequence[Task], str, Mapping[str, str]]
+@dataclass(frozen=True)
+class Opened:
+    """An agent, and what its environment says of itself. `tasks`: of all splits."""
+
+    environment: str
+    agent: ExecutionAgent
+    tasks: Sequence[Task]
+    domain: str
+    sections: Mapping[str, str]
 
 
-async def _hosted(config: AgentConfig, models: _Models, stack: AsyncExitStack) -> Opened:
+async def open_agent(config: AgentSettings, models: Models, stack: AsyncExitStack) -> Opened:
+    """A model on an environment in processes of its own, which `stack` ends. Raises what `Host` and `connect` raise."""
     user = models(config.user_model) if config.user_model else None
     host = Host(config.environment, config.environment_options, user=user, processes=config.max_workers)
     await stack.enter_async_context(host)
@@ -165,24 +183,32 @@ async def _hosted(config: AgentConfig, models: _Models, stack: AsyncExitStack) -
         thinking=config.thinking_level,
         style=config.call_style,
     )
-    return agent, await host.tasks(), host.domain, host.sections
+    return Opened(host.name, agent, await host.tasks(), host.domain, host.sections)
 
 
 def _simulated(config: AgentConfig) -> Opened:
     from cleartrace.environments.ruleworld import RuleWorld, SimulatedAgent
 
     world = RuleWorld(**config.environment_options)
-    return SimulatedAgent(world.world), world.tasks(), world.domain, world.sections
+    return Opened(world.name, SimulatedAgent(world.world), world.tasks(), world.domain, world.sections)
 
 
-class _Models:
-    """Each model is connected once, whatever it is used for."""
+class Models:
+    """Each model is connected once, whatever it is used for; `stack` closes them.
 
-    def __init__(self, config: AgentConfig, budget: Budget, stack: AsyncExitStack, replies: Path | None) -> None:
+    Args:
+        replies: folder that keeps every reply.
+    """
+
+    def __init__(
+        self, config: AgentSettings, budget: Budget, stack: AsyncExitStack, replies: Path | None = None
+    ) -> None:
         self._config, self._budget, self._stack, self._replies = config, budget, stack, replies
         self._open: dict[str, LLM] = {}
 
-    def __call__(self, spec: str) -> LLM:
+    def __call__(self, *specs: str) -> LLM:
+        """The first that is named. Raises `ConnectError`."""
+        spec = next(one for one in specs if one)
         if spec not in self._open:
             config = self._config
             llm = connect(

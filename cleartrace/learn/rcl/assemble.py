@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cleartrace.agents.runner import Runner
-from cleartrace.agents.settings import Limits as AgentLimits
-from cleartrace.agents.tool_loop import ToolLoopAgent
+from cleartrace.agents.workplace import Models, open_agent
 from cleartrace.context.playbook.ops import Op
-from cleartrace.environments.host import Host
 from cleartrace.environments.protocol import EnvironmentFault
 from cleartrace.environments.registry import MissingPackage, load
 from cleartrace.episodes.store import EpisodeStore
@@ -26,9 +24,8 @@ from cleartrace.learn.rcl.wiring import acceptance_of, providers
 from cleartrace.learn.reflect.prompt import Features
 from cleartrace.learn.reflect.reflector import LLMReflector
 from cleartrace.llm.budget import Budget
-from cleartrace.llm.connect import ConnectError, connect
+from cleartrace.llm.connect import ConnectError
 from cleartrace.llm.ledger import Ledger
-from cleartrace.llm.protocol import LLM
 
 VALIDATION_SPLITS = ("validation", "val", "dev")
 
@@ -70,26 +67,16 @@ def _simulated(config: RunConfig, ledger: Ledger, budget: Budget, store: Episode
 
 
 async def _real(config: RunConfig, budget: Budget, store: EpisodeStore, stack: AsyncExitStack) -> Assembled:
-    models = _Models(config, budget, stack)
-    user = models.get(config.user_model) if config.user_model else None
-    host = Host(config.environment, config.environment_options, user=user, processes=config.max_workers)
-    await stack.enter_async_context(host)
-    train, validation = sides(config, await host.tasks())
-    facts = Facts(host.name, host.domain, dict(host.sections))
-    agent = ToolLoopAgent(
-        models.get(config.model),
-        host,
-        limits=AgentLimits(max_turns=config.max_steps, max_output_tokens=config.max_output_tokens),
-        temperature=config.temperature,
-        thinking=config.thinking_level,
-        style=config.call_style,
-    )
+    models = Models(config, budget, stack)
+    opened = await open_agent(config, models, stack)
+    train, validation = sides(config, opened.tasks)
+    facts = Facts(opened.environment, opened.domain, dict(opened.sections))
     provide, probe, instruct = providers(config)
     names = {role: getattr(config, role) for role in ("reflector_model", "mutator_model", "optimization_state_model")}
     parts = Parts(
         train=train,
         validation=validation,
-        runner=Runner(agent, store, concurrency=config.max_workers, time_limit_s=config.task_timeout),
+        runner=Runner(opened.agent, store, concurrency=config.max_workers, time_limit_s=config.task_timeout),
         reflector=_reflector(config, models, facts),
         mutator=_mutator(config, models, facts),
         provide=provide,
@@ -97,41 +84,23 @@ async def _real(config: RunConfig, budget: Budget, store: EpisodeStore, stack: A
         instruct=instruct,
         acceptance=acceptance_of(config, train, validation),
         memory=_memory(config, models, facts),
-        domain={"agent": agent.hash, **names},
+        domain={"agent": opened.agent.hash, **names},
     )
-    return Assembled(parts, host.sections, notes(config, train, validation))
+    return Assembled(parts, opened.sections, notes(config, train, validation))
 
 
-class _Models:
-    """Each model is connected once, whatever roles it has."""
-
-    def __init__(self, config: RunConfig, budget: Budget, stack: AsyncExitStack) -> None:
-        self._config, self._budget, self._stack = config, budget, stack
-        self._open: dict[str, LLM] = {}
-
-    def get(self, *specs: str) -> LLM:
-        """The first that is named."""
-        spec = next(one for one in specs if one)
-        if spec not in self._open:
-            prices = self._config.prices or None
-            llm = connect(spec, budget=self._budget, concurrency=self._config.max_workers, prices=prices)
-            self._stack.push_async_callback(llm.close)
-            self._open[spec] = llm
-        return self._open[spec]
-
-
-def _reflector(config: RunConfig, models: _Models, facts: Facts) -> LLMReflector:
+def _reflector(config: RunConfig, models: Models, facts: Facts) -> LLMReflector:
     features = Features(
         auxiliary=config.auxiliary_losses,
         batched=config.batched_reflection,
         dual=config.dual_trace,
         probes=config.perturbation.value,
     )
-    llm = models.get(config.reflector_model, config.model)
+    llm = models(config.reflector_model, config.model)
     return LLMReflector(llm, facts, features, thinking=config.thinking_level)
 
 
-def _mutator(config: RunConfig, models: _Models, facts: Facts) -> LLMMutator:
+def _mutator(config: RunConfig, models: Models, facts: Facts) -> LLMMutator:
     runs = Runs.NONE if config.omit_mutator_traces else Runs.SUMMARY if config.summarize_traces else Runs.FULL
     usual = Options()
     options = Options(
@@ -143,16 +112,16 @@ def _mutator(config: RunConfig, models: _Models, facts: Facts) -> LLMMutator:
     )
     summariser = None
     if config.summarize_traces:
-        llm = models.get(config.trace_summarizer_model, config.reflector_model, config.model)
+        llm = models(config.trace_summarizer_model, config.reflector_model, config.model)
         summariser = Summariser(llm, thinking=config.thinking_level)
-    llm = models.get(config.mutator_model, config.model)
+    llm = models(config.mutator_model, config.model)
     return LLMMutator(llm, facts, options, summariser=summariser, thinking=config.thinking_level)
 
 
-def _memory(config: RunConfig, models: _Models, facts: Facts) -> OptimizerMemory | None:
+def _memory(config: RunConfig, models: Models, facts: Facts) -> OptimizerMemory | None:
     if not config.use_optimization_state:
         return None
-    llm = models.get(config.optimization_state_model, config.reflector_model, config.model)
+    llm = models(config.optimization_state_model, config.reflector_model, config.model)
     return OptimizerMemory(llm, facts, max_history=config.optimization_state_max_history)
 
 

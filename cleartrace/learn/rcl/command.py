@@ -29,7 +29,7 @@ from cleartrace.llm.protocol import BudgetExhausted
 class Order:
     """What the command line asks for. `given`: settings as options, by the names of fields."""
 
-    given: Mapping[str, Any]
+    given: dict[str, Any]
     files: tuple[Path, ...] = ()
     output: Path | None = None
     resume: Path | None = None
@@ -82,16 +82,13 @@ def settings(order: Order) -> RunConfig:
 
 
 def _settings(order: Order) -> RunConfig:
-    given = {**order.given}
-    if "environment_options" in given:
-        given["environment_options"] = _options(given["environment_options"])
     layers = [read_yaml(path) for path in order.files]
     if order.resume is None:
-        return make_config(*layers, given)
+        return make_config(*layers, order.given)
     if not (order.resume / "config.yaml").is_file():
         raise ConfigError(f"{order.resume} holds no run to go on with: it has no config.yaml")
     old = make_config(read_yaml(order.resume / "config.yaml"))
-    new = make_config(old.model_dump(mode="json"), *layers, given)
+    new = make_config(old.model_dump(mode="json"), *layers, order.given)
     if (differences := changed(old, new)) and not order.allow_change:
         raise ConfigError(
             f"the run in {order.resume} was begun with other settings ({'; '.join(differences)}); "
@@ -145,16 +142,6 @@ def _guard(budget: Budget, max_seconds: float) -> Callable[[], None]:
             raise BudgetExhausted(f"wall seconds: {took:.0f} of {max_seconds:g}")
 
     return check
-
-
-def _options(pairs: list[str]) -> dict[str, Any]:
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"an option of an environment has the form name=value, got {pair!r}")
-        found[name] = yaml.safe_load(value)
-    return found
 
 
 def _summary(console: Console, folder: Path, result: Result, purse: Purse) -> None:

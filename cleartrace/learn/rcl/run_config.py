@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import Field, ValidationError
 
-from cleartrace.agents.settings import CallStyle
+from cleartrace.agents.workplace import AgentSettings
 from cleartrace.data.files import whole_file
 from cleartrace.learn.rcl.config import RclConfig, Rule, published
 from cleartrace.llm.protocol import Thinking
@@ -18,8 +18,8 @@ class ConfigError(ValueError):
     """Settings that cannot be used; says which and why."""
 
 
-class RunConfig(RclConfig):
-    """Settings of `cleartrace optimize`. A model is named `provider/model` or `provider/model@base_url`."""
+class RunConfig(RclConfig, AgentSettings):
+    """Settings of `cleartrace optimize`: of the agent (`AgentSettings`), of the loop (`RclConfig`), and these."""
 
     _free: ClassVar[frozenset[str]] = RclConfig._free | {
         "max_workers",
@@ -29,49 +29,30 @@ class RunConfig(RclConfig):
         "max_seconds",
     }
 
+    # Those with a published name, or that say more here than for an agent alone.
     environment: str = Field("", description="Name of the environment.", json_schema_extra=published("benchmark"))
-    environment_options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the environment, name=value; may be repeated."
+    thinking_level: Thinking = Field(Thinking.DEFAULT, description="How long the models may think.")
+    max_steps: int = Field(
+        100, ge=1, description="Replies of the agent in one run.", json_schema_extra=published("max_remote_calls")
     )
-    model: str = Field("", description="The agent. Without one, ruleworld takes its simulated agent.")
+    max_workers: int = Field(
+        8, ge=1, description="Runs and calls at a time.", json_schema_extra=published("n_concurrent")
+    )
     reflector_model: str = Field("", description="Reflects; the agent's model unless named.")
     mutator_model: str = Field("", description="Edits; the agent's model unless named.")
     optimization_state_model: str = Field("", description="Comments on the memory; the reflector's unless named.")
     trace_summarizer_model: str = Field("", description="Summarises runs; the reflector's unless named.")
-    thinking_level: Thinking = Field(Thinking.DEFAULT, description="How long the models may think.")
     omit_mutator_traces: bool = Field(False, description="Show the mutator findings alone, without the runs.")
     summarize_traces: bool = Field(False, description="Show the mutator summaries of the runs.")
     split: str = Field("train", description="Split to learn from.")
     val_split: str = Field("", description="Split to validate on; by default validation, val or dev, if there is one.")
     train_pool: str = Field("", description="Learn from these tasks alone: a file with an id on each line.")
     seed_playbook: str = Field("", description="Playbook to start from, ours or a published one.")
-    max_workers: int = Field(
-        8, ge=1, description="Runs and calls at a time.", json_schema_extra=published("n_concurrent")
-    )
-    user_model: str = Field("", description="Plays the user, in environments that simulate one.")
-    call_style: CallStyle = Field(
-        CallStyle.NATIVE, description="How the agent calls tools: native, or text for models that know none."
-    )
-    temperature: float | None = Field(None, ge=0, description="Of the agent; the endpoint's own unless given.")
-    max_output_tokens: int = Field(4096, ge=1, description="Of one reply of the agent.")
-    prices: str = Field("", description="Price table, YAML: `provider/model: {input: $, output: $}` per million.")
-    max_steps: int = Field(
-        100, ge=1, description="Replies of the agent in one run.", json_schema_extra=published("max_remote_calls")
-    )
-    task_timeout: float = Field(900.0, gt=0, description="Wall seconds of one run.")
-    max_calls: int = Field(0, ge=0, description="Model calls of the whole run; 0 for no limit.")
-    max_tokens: int = Field(0, ge=0, description="Tokens of the whole run, read and written; 0 for no limit.")
-    max_cost: float = Field(0.0, ge=0, description="Dollars of the whole run; 0 for no limit.")
     max_seconds: float = Field(0.0, ge=0, description="Wall seconds, of each start; 0 for no limit.")
 
     @classmethod
     def _rules(cls) -> tuple[Rule, ...]:
         return (*super()._rules(), *_RULES)
-
-    @property
-    def simulated(self) -> bool:
-        """Whether agent and learners are those of the rule world, without a model."""
-        return self.environment == "ruleworld" and not self.model
 
 
 _NEEDS_MODEL = (

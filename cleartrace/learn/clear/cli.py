@@ -34,9 +34,10 @@ def reward_serve(
     """Score guidance for GRPO by running the agent with it."""
     from cleartrace.agents.workplace import WorkplaceError
     from cleartrace.learn.clear.reward.command import reward_serve as run
+    from cleartrace.serving import NotServed
 
     try:
         run(environment, store, host, port, given)
-    except WorkplaceError as error:
+    except (WorkplaceError, NotServed) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_SETTINGS) from None

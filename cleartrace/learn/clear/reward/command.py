@@ -18,7 +18,7 @@ from cleartrace.learn.clear.reward.server import ServeOptions, serve
 
 
 def reward_serve(environment: str, store: Path, host: str, port: int, given: Mapping[str, Any]) -> None:
-    """Serve until interrupted. Raises `WorkplaceError`."""
+    """Serve until interrupted. Raises `WorkplaceError`, `NotServed`."""
     rules = {name: value for name, value in given.items() if name in RewardRules.model_fields}
     agent = {name: value for name, value in given.items() if name in AgentConfig.model_fields}
     config = AgentConfig.checked({"environment": environment, **agent})

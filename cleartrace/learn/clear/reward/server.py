@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import ipaddress
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -20,8 +17,10 @@ from cleartrace.episodes.store import EpisodeStore
 from cleartrace.learn.clear.reward.names import TOKEN_VARIABLE, URL_VARIABLE
 from cleartrace.learn.clear.reward.options import RewardRules
 from cleartrace.learn.clear.reward.service import AskError, RewardService
-from cleartrace.learn.clear.reward.types import Ask, Graded, Stats
+from cleartrace.learn.clear.reward.types import Ask, Graded
+from cleartrace.serving import Guarded, NotServed, check_binding, run
 
+HEALTH = "/health"
 _START_S = 120.0
 _HUNG_UP = 499
 
@@ -36,39 +35,16 @@ class ServeOptions:
     token: str | None = None
 
 
-def check_binding(options: ServeOptions) -> None:
-    """Raises `WorkplaceError` for an address that others reach without a token."""
-    try:
-        loopback = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback and not options.token:
-        raise WorkplaceError(
-            f"{options.host} can be reached from other machines: export {TOKEN_VARIABLE} here and where the trainer "
-            "runs, or listen on 127.0.0.1"
-        )
-
-
 def build_app(service: RewardService, token: str | None = None) -> Any:
-    """A FastAPI application. With `token`, all but /health want `Authorization: Bearer TOKEN`."""
+    """An ASGI application. With `token`, all but /health want it as their bearer token."""
     try:
-        from fastapi import FastAPI, Request
-        from fastapi.responses import JSONResponse
+        from starlette.applications import Starlette
+        from starlette.responses import JSONResponse
+        from starlette.routing import Route
     except ImportError as error:
-        raise WorkplaceError(
-            f"the reward service needs FastAPI and uvicorn ({error}): pip install 'cleartrace[clear]'"
-        ) from error
+        raise NotServed(f"this needs starlette and uvicorn ({error}): pip install 'cleartrace[serve]'") from error
 
-    app = FastAPI(title="cleartrace reward", docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.middleware("http")
-    async def authorize(request: Request, call_next: Any) -> Any:
-        given = request.headers.get("Authorization", "").encode()
-        if token and request.url.path != "/health" and not hmac.compare_digest(given, f"Bearer {token}".encode()):
-            return JSONResponse({"detail": "the bearer token is missing or wrong"}, 401)
-        return await call_next(request)
-
-    async def score(request: Request) -> Any:
+    async def score(request: Any) -> Any:
         try:
             ask = Ask.model_validate_json(await request.body())
         except ValueError as error:
@@ -81,17 +57,16 @@ def build_app(service: RewardService, token: str | None = None) -> Any:
             return JSONResponse({"detail": "the caller hung up"}, _HUNG_UP)
         return JSONResponse(graded.model_dump())
 
-    async def health() -> dict[str, str]:
-        return {"status": "ok", "agent": service.agent}
+    async def health(request: Any) -> Any:
+        return JSONResponse({"status": "ok", "agent": service.agent})
 
-    async def stats() -> Stats:
-        return service.stats
+    async def stats(request: Any) -> Any:
+        return JSONResponse(service.stats.model_dump())
 
-    # Without decorators: annotations of a nested function name what only it can see.
-    app.add_api_route("/health", health, response_model=None)
-    app.add_api_route("/stats", stats, response_model=Stats)
-    app.add_route("/score", score, methods=["POST"])
-    return app
+    app = Starlette(
+        routes=[Route("/score", score, methods=["POST"]), Route(HEALTH, health), Route("/stats", stats)],
+    )
+    return Guarded(app, token, open_paths=(HEALTH,)) if token else app
 
 
 async def _while_connected(request: Any, work: Any) -> Graded | None:
@@ -123,25 +98,13 @@ async def serve(
         started: called with the address, and with what stops it.
 
     Raises:
-        WorkplaceError: before anything is run.
+        WorkplaceError, NotServed: before anything is run.
     """
-    check_binding(options)
+    check_binding(options.host, options.token, TOKEN_VARIABLE)
     async with AsyncExitStack() as stack:
         place = await open_workplace(config, EpisodeStore(options.store), stack)
         app = build_app(RewardService.at(place, rules), options.token)
-        import uvicorn
-
-        listener = socket.create_server((options.host, options.port))
-        stack.callback(listener.close)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
-        host, port = listener.getsockname()[:2]
-
-        def stop() -> None:
-            server.should_exit = True
-
-        # The socket listens already: whoever calls before the server has started waits for it.
-        started(f"http://{host}:{port}", stop)
-        await server.serve(sockets=[listener])
+        await run(app, options.host, options.port, started)
 
 
 @contextmanager
@@ -149,7 +112,7 @@ def serving(config: AgentConfig, rules: RewardRules, options: ServeOptions) -> I
     """A service in a thread of this process, for the time of the block; its address is also in the environment.
 
     Raises:
-        WorkplaceError: it cannot be started.
+        WorkplaceError, NotServed: it cannot be started.
     """
     ready = threading.Event()
     found: dict[str, Any] = {}

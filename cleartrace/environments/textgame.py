@@ -1,7 +1,7 @@
 """Text games in a Java simulator: a tool for commands, a tool that lists what is possible, a score.
 
 One Java process serves every game of a Python process, one game at a time: starting a game ends the one before it.
-The games here are deterministic, so a run's seed changes nothing in them.
+The simulators take no seed, so that of a run changes nothing. ScienceWorld draws some things anew at each start.
 """
 
 # pyright: reportMissingImports=false

@@ -18,6 +18,7 @@ from recipe.clear.tables import arms_table, pairs_table
 from recipe.runner import Runner
 
 RESULTS = Path("docs/results/clear")
+SCRIPT = "recipe/clear/ruleworld.sh"
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,7 @@ class PipelineJob:
 
     def commands(self) -> list[list[str]]:
         seed = self.seed
-        steps = ("--grpo-steps", str(seed.grpo_steps))
-        return [[sys.executable, "-m", "recipe.clear.ruleworld", "--seed", str(seed.number), *steps]]
+        return [["bash", SCRIPT, "--seed", str(seed.number), "--grpo-steps", str(seed.grpo_steps)]]
 
     def export(self) -> None:
         """Copy the runs and the times, and drop the weights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from statistics import fmean
 
 from cleartrace.evaluate.stats import clustered_interval, mean_interval, sign_flip_p
@@ -51,7 +52,8 @@ def pairs_table(seeds: Seeds) -> str:
             sums[group] += gap
         low, high = clustered_interval(gaps, groups, share=False)
         p = sign_flip_p(list(sums.values()))
-        points = f"{fmean(gaps):+.1f} [{low:+.1f}, {high:+.1f}]"
+        within = f"{low:+.1f}, {high:+.1f}" if isfinite(low) else "all agree: unknown"
+        points = f"{fmean(gaps):+.1f} [{within}]"
         lines.append(f"| {other} − {base} | {len(gaps)} | {len(sums)} | {points} | {p:.3g} |")
     return "\n".join(lines)
 

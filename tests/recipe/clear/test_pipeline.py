@@ -60,7 +60,7 @@ def test_six_runs_of_each_task_become_rows_and_files(seed):
     files = json.loads((seed.folder / guidance_rows.DONE).read_text())
     assert files["contrast/train.parquet"] > 0 and files[f"{NO_CONTRAST}/held_out.parquet"] > 0
     assert files["prompts/train.parquet"] + files["prompts/held_out.parquet"] == 6
-    assert training.sft_steps(seed, "") == max(5 * files["contrast/train.parquet"] // 8, 1)
+    assert training.sft_steps(seed, "") == max(5 * files["contrast/train.parquet"] // 4, 1)
 
 
 def test_rows_state_rules_that_hold_for_the_items_of_their_task(seed):

@@ -33,7 +33,7 @@ def test_differences_are_paired_by_task_and_resampled_by_customer():
     line = next(line for line in table.splitlines() if line.startswith("| SFT + RL − SFT |"))
     assert line.startswith("| SFT + RL − SFT | 10 | 5 | +40.0 [")
     same = next(line for line in pairs_table({0: rows({})}).splitlines() if line.startswith("| RAG − no context"))
-    assert "+0.0" in same and same.endswith("| 1 |")
+    assert "+0.0 [all agree: unknown]" in same and same.endswith("| 1 |")
 
 
 def test_tables_of_what_is_there(tmp_path, monkeypatch, capsys):

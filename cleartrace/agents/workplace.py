@@ -78,6 +78,8 @@ class AgentSettings(BaseModel):
 class AgentConfig(AgentSettings):
     """Settings that an agent can be opened with, once they were `checked`."""
 
+    environment: str = Field(description="Name of the environment.")
+
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> AgentConfig:
         """Raises `WorkplaceError` that names every setting that is wrong."""

@@ -16,8 +16,7 @@ NO_CONTRAST = "no-contrast"
 WORLD = {"rules": 5, "plain_marks": 2, "scenarios": [12, 2, 10], "tasks_each": 10}
 """Few enough rules for a small model to remember; 12 customers to learn from, 10 to be tested on, 10 orders each."""
 COLLECTED = 60
-"""Tasks that runs are collected on: whole customers. GRPO needs no rows, and so learns from all train tasks: those that
-it was fine-tuned on it solves already."""
+"""Tasks that runs are collected on: whole customers. GRPO needs no rows, and so learns from all train tasks."""
 SETS = 6
 """Of 3 runs for each task, drawn from the 20: the reading script says the same of most of them."""
 CAP = 128

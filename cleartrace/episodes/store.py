@@ -214,10 +214,18 @@ class EpisodeStore:
                 for run in _subfolders(task):
                     if not run.name.endswith(PART):
                         yield run.name, Path(run)
-                    elif time.time() - run.stat().st_mtime > STALE_S:
+                    elif _stale(run):
                         shutil.rmtree(run, ignore_errors=True)
 
 
 def _subfolders(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if entry.is_dir()), key=lambda entry: entry.name)
+
+
+def _stale(draft: os.DirEntry[str]) -> bool:
+    """No longer written. A living writer may finish its draft, and so rename it, between the listing and this call."""
+    try:
+        return time.time() - draft.stat().st_mtime > STALE_S
+    except FileNotFoundError:
+        return False

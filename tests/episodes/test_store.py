@@ -240,6 +240,22 @@ def test_drafts_of_dead_writers_are_removed_once_they_are_old(tmp_path):
     assert young.exists() and not old.exists()
 
 
+def test_a_draft_that_its_writer_finishes_while_another_opens_the_store(tmp_path, monkeypatch):
+    store = EpisodeStore(tmp_path)
+    folder = store.path(store.add(episode()))
+    draft = folder.with_name(".draft.part")
+    os.rename(folder, draft)
+
+    def finished() -> float:
+        if draft.exists():
+            os.rename(draft, folder)
+        return now()
+
+    now = time.time
+    monkeypatch.setattr(time, "time", finished)
+    assert EpisodeStore(tmp_path).broken == {} and folder.exists()
+
+
 def test_a_store_that_is_not_there_is_an_error_for_a_reader(tmp_path):
     with pytest.raises(StoreError, match="holds no episodes"):
         EpisodeStore(tmp_path / "none", create=False)

@@ -1,10 +1,11 @@
-"""Parquet and JSON lines, read in pieces and written whole or not at all."""
+"""Parquet, JSON and JSON lines, read in pieces and written whole or not at all."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -100,3 +101,18 @@ def write_json_lines(path: Path, objects: Iterable[dict[str, Any]]) -> int:
             file.write(json.dumps(value, ensure_ascii=False) + "\n")
             n += 1
     return n
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file in one step."""
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """`value` with null for what JSON does not know: infinity, an unbounded interval, and NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

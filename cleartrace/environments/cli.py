@@ -136,8 +136,8 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _run(work: Any) -> Any:
+    from cleartrace.data.growing import StoreError
     from cleartrace.environments.protocol import EnvironmentFault
-    from cleartrace.evaluate.store import StoreError
 
     try:
         return asyncio.run(work)

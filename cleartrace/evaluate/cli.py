@@ -190,8 +190,8 @@ def export_lcb(
 ) -> None:
     """Write the programs of an evaluation in the format of LiveCodeBench's custom evaluator."""
     from cleartrace.data.errors import DataError
+    from cleartrace.data.growing import StoreError
     from cleartrace.evaluate.lcb import ExportError, Window, export
-    from cleartrace.evaluate.store import StoreError
 
     try:
         written = export(rollouts, benchmark, out, arm=arm, n=n, window=Window.parse(start_date, end_date))

@@ -12,10 +12,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from cleartrace.data.files import open_parquet, read_rows
+from cleartrace.data.files import open_parquet, read_rows, write_json
 from cleartrace.data.identity import mapping_of
 from cleartrace.evaluate.outcome import RolloutOutcome
-from cleartrace.evaluate.store import read_outcomes, write_json
+from cleartrace.evaluate.store import read_outcomes
 from cleartrace.rewards.code.extract import last_program
 
 MAX_LISTED = 5

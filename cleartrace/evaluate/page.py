@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from cleartrace.evaluate.store import finite, write_json
+from cleartrace.data.files import finite, write_json
 from cleartrace.evaluate.summary import ArmSummary, Difference, Estimate, Summary
 from cleartrace.report.build import write_whole
 from cleartrace.report.chart import Chart, Series

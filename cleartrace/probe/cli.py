@@ -99,7 +99,7 @@ def _run(settings: Any) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from cleartrace.data.errors import DataError
-    from cleartrace.evaluate.store import StoreError
+    from cleartrace.data.growing import StoreError
     from cleartrace.pairs.letters import LetterError
     from cleartrace.probe.http import EndpointUnavailable
     from cleartrace.probe.manifest import read_manifest

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from cleartrace.evaluate.store import write_json
+from cleartrace.data.files import write_json
 from cleartrace.probe.chart import marks, render_marks
 from cleartrace.probe.manifest import Manifest
 from cleartrace.probe.settings import ProbeSettings

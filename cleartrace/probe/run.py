@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cleartrace.evaluate.store import write_json
+from cleartrace.data.files import write_json
 from cleartrace.pairs.files import read_pairs
 from cleartrace.pairs.record import Pair, PairKind
 from cleartrace.probe.answer import Answer

@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from cleartrace.evaluate.store import StoreError, append_line, cut_torn_line, lock_folder, settle_identity
+from cleartrace.data.growing import GrowingFolder, StoreError
 from cleartrace.probe.answer import Answer
 
 ANSWERS = "answers.jsonl"
-IDENTITY = "probe.json"
 
 
-class AnswerStore:
+class AnswerStore(GrowingFolder):
     """Answers in `answers.jsonl` by the key of their prompt, and the settings under which they were given.
 
-        with AnswerStore(folder, identity) as store:
-            todo = [ask for ask in asks if ask.key not in store.done]
-            store.append(answer)
-
-    One process at a time may write to a folder.
+    with AnswerStore(folder, identity) as store:
+        todo = [ask for ask in asks if ask.key not in store.done]
+        store.append(answer)
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self.done: dict[str, Answer] = {}
-        self._identity = identity
-        self._lock = self._file = -1
+    MANIFEST = "probe.json"
+    FILES = (ANSWERS,)
 
-    def __enter__(self) -> AnswerStore:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_folder(self.folder)
-        try:
-            settle_identity(self.folder, IDENTITY, ANSWERS, self._identity)
-            path = self.folder / ANSWERS
-            cut_torn_line(path)
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            self.done = {answer.prompt: answer for answer in read_answers(path)}
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in (self._file, self._lock):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._lock = self._file = -1
+    def load(self) -> None:
+        self.done = {answer.prompt: answer for answer in read_answers(self.folder / ANSWERS)}
 
     def append(self, answer: Answer) -> None:
-        append_line(self._file, answer.model_dump_json())
+        self.lines[ANSWERS].add(answer.model_dump_json())
         self.done[answer.prompt] = answer
 
 

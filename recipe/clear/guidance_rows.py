@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from cleartrace.data.files import read_json_lines, write_json_lines
+from cleartrace.data.files import read_json_lines, write_json, write_json_lines
 from cleartrace.environments.ruleworld import RuleWorld
-from cleartrace.evaluate.store import write_json
 from cleartrace.learn.clear.collect import CollectPlan, collect
 from cleartrace.learn.clear.export import write_prompts
 from cleartrace.learn.clear.exporting import ExportPlan, Target, export

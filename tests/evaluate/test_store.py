@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from make_outcome import outcome
 
-from cleartrace.evaluate.store import RolloutStore, StoreError, cut_torn_line, read_outcomes
+from cleartrace.data.growing import StoreError
+from cleartrace.evaluate.store import RolloutStore, read_outcomes
 
 IDENTITY = {"policy": "tiny@1", "seed": 0, "sampling": {"top_p": 0.6}}
 
@@ -35,22 +36,12 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path, cut: i
     assert [row.rollout for row in read_outcomes(path)] == [0, 1, 2]
 
 
-def test_a_torn_line_longer_than_a_block_is_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_bytes(b'{"whole": 1}\n' + b"y" * 200_000)
-    assert cut_torn_line(path) and path.read_bytes() == b'{"whole": 1}\n'
-    assert not cut_torn_line(path)
-    path.write_bytes(b"z" * 70_000)
-    assert cut_torn_line(path) and path.read_bytes() == b""
-
-
 def test_a_record_never_stands_behind_its_outcome(tmp_path: Path) -> None:
     """A death between the two writes leaves a record without an outcome: the rollout is made again."""
     with RolloutStore(tmp_path, IDENTITY) as store:
-        store._files["rollouts.jsonl"], kept = -1, store._files["rollouts.jsonl"]
-        with pytest.raises(OSError):
+        store.lines.pop("rollouts.jsonl")
+        with pytest.raises(KeyError):
             store.append(outcome("a", 0), "{}")
-        store._files["rollouts.jsonl"] = kept
     assert (tmp_path / "trajectories.jsonl").read_text() == "{}\n"
     with RolloutStore(tmp_path, IDENTITY) as store:
         assert store.done == {}

@@ -10,7 +10,7 @@ import pytest
 from make_probe import image_pairs, text_pairs
 
 from cleartrace.data.errors import DataError
-from cleartrace.evaluate.store import write_json
+from cleartrace.data.files import write_json
 from cleartrace.pairs.record import Order, PairKind
 from cleartrace.probe.manifest import read_manifest, replay, row_hash, select
 

@@ -20,7 +20,7 @@ from make_probe import ROOT, text_pairs, tiny_text_model, tokenizer
 from typer.testing import CliRunner
 
 from cleartrace.cli import app
-from cleartrace.evaluate.store import StoreError
+from cleartrace.data.growing import StoreError
 from cleartrace.pairs.files import write_pairs
 from cleartrace.probe.names import Mode, Status
 from cleartrace.probe.run import MANIFEST, run

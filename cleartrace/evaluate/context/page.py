@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cleartrace.data.files import finite, write_json
 from cleartrace.evaluate.context.compare import Paired
 from cleartrace.evaluate.context.metrics import ArmSummary, Spread
-from cleartrace.evaluate.store import finite, write_json
 from cleartrace.evaluate.summary import Estimate
 from cleartrace.report.build import write_whole
 from cleartrace.report.chart import Chart, Series, format_number

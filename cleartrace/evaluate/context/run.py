@@ -16,11 +16,11 @@ from cleartrace.agents.runner import Progress
 from cleartrace.agents.workplace import AgentConfig, Workplace, WorkplaceError, open_workplace
 from cleartrace.context.providers.spec import provider_from_spec
 from cleartrace.data.errors import DataError
+from cleartrace.data.files import write_json
 from cleartrace.episodes.files import StoreError
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
 from cleartrace.evaluate.context.arm import Arm, Asked, Manifest
-from cleartrace.evaluate.store import write_json
 
 EPISODES = "episodes"
 RUNS = "runs.json"

@@ -42,8 +42,8 @@ def longbench_score(
 ) -> None:
     """Score answers to LongBench v2 by length, difficulty and domain."""
     with _told():
+        from cleartrace.data.files import write_json
         from cleartrace.evaluate.long import longbench
-        from cleartrace.evaluate.store import write_json
 
         table = longbench.scores(longbench.read_questions(data), longbench.read_answers(answers))
         write_json(out, longbench.as_json(table))

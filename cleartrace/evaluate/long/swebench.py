@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cleartrace.data.errors import DataError
-from cleartrace.data.files import read_json_lines, read_rows, write_json_lines
-from cleartrace.evaluate.store import write_json
+from cleartrace.data.files import read_json_lines, read_rows, write_json, write_json_lines
 
 PATCH_FIELDS = ("model_patch", "patch", "submission")
 _ID = re.compile(r"[\w.-]+__[\w.-]+-\d+")

@@ -16,10 +16,9 @@ from cleartrace.context.playbook.ops import Op
 from cleartrace.context.playbook.rules import Rules
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.context.providers import PlaybookProvider
-from cleartrace.data.files import whole_file
+from cleartrace.data.files import finite, whole_file, write_json
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
-from cleartrace.evaluate.store import finite, write_json
 from cleartrace.learn.baselines.ace import Ace, AceConfig, AceStep
 from cleartrace.learn.baselines.best_of_n import BestOfN, Candidate
 from cleartrace.learn.baselines.gepa import GepaConfig, gepa

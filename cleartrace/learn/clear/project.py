@@ -23,8 +23,8 @@ from pydantic import Field, ValidationError
 
 from cleartrace.data.errors import DataError
 from cleartrace.data.files import read_json_lines, whole_file, write_json_lines
+from cleartrace.data.growing import StoreError, lock_folder
 from cleartrace.episodes.types import Record, Task
-from cleartrace.evaluate.store import StoreError, lock_folder
 
 R = TypeVar("R", bound=Record)
 OWN = frozenset({"episodes", "reflections", "replies", "export", "reading"})

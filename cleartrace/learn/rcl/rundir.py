@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cleartrace.data.files import whole_file
+from cleartrace.data.growing import LineFile, StoreError, lock_folder
 from cleartrace.episodes.types import Record
 from cleartrace.learn.rcl.files import to_json, write_record
 from cleartrace.learn.rcl.journal import FileJournal, Journal
@@ -107,8 +107,8 @@ class RunDirectory:
             write_record(folder / "iteration.json", done.record)
         if done.row.iteration % self._interval == 0:
             write_record(folder / "playbook.json", done.state.playbook)
-        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(to_json(done.row) + "\n")
+        with LineFile(self.folder / "history.jsonl") as history:
+            history.add(to_json(done.row))
         write_record(self.folder / "state.json", done.state)
         self._write_playbooks(done.state)
 
@@ -153,13 +153,10 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 
 def _locked(folder: Path) -> int:
-    file = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        raise RunDirectoryError(f"another process is using {folder}; wait for it, or name another folder") from None
-    return file
+        return lock_folder(folder)
+    except StoreError as error:
+        raise RunDirectoryError(str(error)) from None
 
 
 def _first_line(error: Exception) -> str:

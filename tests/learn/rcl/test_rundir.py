@@ -169,7 +169,7 @@ def test_resume_refuses_other_settings_unless_allowed(tmp_path):
 def test_a_folder_is_one_run_of_one_process(tmp_path):
     with pytest.raises(RunDirectoryError, match="no run to go on with"):
         RunDirectory(tmp_path, resume=True)
-    with RunDirectory(tmp_path), pytest.raises(RunDirectoryError, match="another process is using"):
+    with RunDirectory(tmp_path), pytest.raises(RunDirectoryError, match="another process is writing"):
         RunDirectory(tmp_path)
     learn(tmp_path, iterations=2)
     with pytest.raises(RunDirectoryError, match="holds a run"):

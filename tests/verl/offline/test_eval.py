@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cleartrace.data.growing import StoreError
 from cleartrace.evaluate.outcome import RolloutOutcome, Status
 from cleartrace.evaluate.settings import EvalSettings
-from cleartrace.evaluate.store import StoreError, read_outcomes
+from cleartrace.evaluate.store import read_outcomes
 from cleartrace.evaluate.summary import Summary
 from cleartrace.report import build_report
 from cleartrace.trajectory.record import TrajectoryRecord

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cleartrace.data.errors import DataError
-from cleartrace.evaluate.store import StoreError
+from cleartrace.data.growing import StoreError
 from cleartrace_verl.compose import ConfigError
 from cleartrace_verl.engine import EngineError
 from cleartrace_verl.known_keys import UnknownKey

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cleartrace.data.errors import DataError
+from cleartrace.data.files import read_json_lines
+from cleartrace.data.growing import LineFile
 
 
 class Journal:
@@ -24,8 +26,7 @@ class Journal:
         self.rows: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._settings = json.dumps(settings, sort_keys=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+", encoding="utf-8")
+        self._file = LineFile(path)
         try:
             self._read(path)
         except BaseException:
@@ -48,21 +49,15 @@ class Journal:
             self._write({"key": key, **row})
 
     def _read(self, path: Path) -> None:
-        self._file.seek(0)
-        lines = self._file.readlines()
-        if lines and not lines[-1].endswith("\n"):
-            self._file.truncate(sum(len(line.encode()) for line in lines[:-1]))
-            lines.pop()
-        if not lines:
+        rows = [row for _, row in read_json_lines(path)]
+        if not rows:
             self._write({"settings": self._settings})
-        elif json.loads(lines[0]).get("settings") != self._settings:
+        elif rows[0].get("settings") != self._settings:
             raise DataError(
                 path, "it belongs to a run with other settings or inputs; delete it or choose another output"
             )
-        for line in lines[1:]:
-            row = json.loads(line)
+        for row in rows[1:]:
             self.rows[row.pop("key")] = row
 
     def _write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self._file.add(json.dumps(row, ensure_ascii=False))

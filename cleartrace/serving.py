@@ -61,30 +61,37 @@ class Guarded:
         return hmac.compare_digest(given, self._expected)
 
 
-async def run(app: Any, host: str, port: int, started: Callable[[str, Callable[[], None]], None]) -> None:
-    """Serve until stopped or interrupted. `port` 0 takes a free one.
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; whoever calls before the service has started waits for it. `port` 0 takes a free one.
+
+    Raises `NotServed` where the port is taken.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise NotServed(f"cannot listen on {host}, port {port}: {error}") from None
+
+
+async def run(app: Any, listener: socket.socket, started: Callable[[str, Callable[[], None]], None]) -> None:
+    """Serve until stopped or interrupted, and close the socket.
 
     Args:
         started: called with the address, and with what stops the service.
 
-    Raises `NotServed` without uvicorn, or where the port is taken.
+    Raises `NotServed` without uvicorn.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise NotServed(f"a service needs uvicorn and starlette ({error}): pip install 'cleartrace[serve]'") from error
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise NotServed(f"cannot listen on {host}, port {port}: {error}") from None
     with listener:
+        try:
+            import uvicorn
+        except ImportError as error:
+            message = f"a service needs uvicorn and starlette ({error}): pip install 'cleartrace[serve]'"
+            raise NotServed(message) from error
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
         server = uvicorn.Server(config)
 
         def stop() -> None:
             server.should_exit = True
 
-        name = f"[{host}]" if ":" in host else host
-        # The socket listens already: whoever calls before the server has started waits for it.
-        started(f"http://{name}:{listener.getsockname()[1]}", stop)
+        host, port = listener.getsockname()[:2]
+        started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", stop)
         await server.serve(sockets=[listener])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cleartrace.agents.workplace import AgentConfig
-from cleartrace.learn.rcl.flags import with_flags
+from cleartrace.flags import with_flags
 
 
 @with_flags(AgentConfig, leave_out=("environment",))

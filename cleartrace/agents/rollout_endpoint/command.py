@@ -25,7 +25,7 @@ from cleartrace.llm.budget import Budget, Limits
 from cleartrace.llm.connect import connect
 from cleartrace.llm.ledger import Ledger
 from cleartrace.llm.protocol import LLM
-from cleartrace.serving import NotServed, check_binding, run
+from cleartrace.serving import NotServed, check_binding, listen, run
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ async def serve(given: Mapping[str, Any], options: Options, started: Callable[[s
             left = await service.resume()
             stack.push_async_callback(service.close)
             app = build_app(service, {**about, "resumed": left}, options.token)
-            await run(app, options.host, options.port, started)
+            await run(app, listen(options.host, options.port), started)
     except (NotServed, StoreFault, EnvironmentFault, ImportError, OSError, TypeError, ValueError) as error:
         raise error if isinstance(error, WorkplaceError) else WorkplaceError(str(error)) from error
 

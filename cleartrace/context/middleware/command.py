@@ -13,7 +13,7 @@ from rich.console import Console
 from cleartrace.context.middleware.briefing import Added, Briefing
 from cleartrace.context.middleware.proxy import TOKEN_VARIABLE, Upstream, build_app
 from cleartrace.context.providers.spec import provider_from_spec
-from cleartrace.serving import NotServed, check_binding, run
+from cleartrace.serving import NotServed, check_binding, listen, run
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def serve_context(settings: Settings) -> None:
         console.print(f"{settings.context} in front of {settings.upstream}. For a client:", markup=False)
         console.print(f"  export OPENAI_BASE_URL={url}/v1", markup=False)
 
-    asyncio.run(run(build_app(briefing, upstream, token), settings.host, settings.port, started))
+    asyncio.run(run(build_app(briefing, upstream, token), listen(settings.host, settings.port), started))
 
 
 def _url(url: str) -> str:

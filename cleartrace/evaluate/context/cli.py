@@ -10,7 +10,7 @@ import typer
 
 from cleartrace.agents.workplace import AgentConfig
 from cleartrace.evaluate.context.names import CreditMethod
-from cleartrace.learn.rcl.flags import with_flags
+from cleartrace.flags import with_flags
 
 app = typer.Typer(no_args_is_help=True, help="Measure what contexts are worth to an agent.")
 EXIT_SETTINGS = 2

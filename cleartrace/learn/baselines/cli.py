@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from cleartrace.agents.workplace import AgentConfig
+from cleartrace.flags import with_flags
 from cleartrace.learn.baselines.names import Method
-from cleartrace.learn.rcl.flags import with_flags
 
 EXIT_SETTINGS = 2
 EXIT_BUDGET = 3

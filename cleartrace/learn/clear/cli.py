@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from cleartrace.agents.workplace import AgentConfig
+from cleartrace.flags import with_flags
 from cleartrace.learn.clear.commands import register
 from cleartrace.learn.clear.reward.options import RewardRules
-from cleartrace.learn.rcl.flags import with_flags
 
 app = typer.Typer(no_args_is_help=True, help="Learn to write guidance: collect, reflect, train, reward.")
 EXIT_SETTINGS = 2

@@ -12,9 +12,9 @@ import typer
 
 from cleartrace.agents.workplace import AgentConfig
 from cleartrace.episodes.names import Format
+from cleartrace.flags import with_flags
 from cleartrace.learn.clear.names import Target
 from cleartrace.learn.clear.reflect_settings import ReflectSettings
-from cleartrace.learn.rcl.flags import with_flags
 
 EXIT_SETTINGS = 2
 EXIT_BUDGET = 3

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cleartrace.learn.rcl.flags import with_flags
+from cleartrace.flags import with_flags
 from cleartrace.learn.rcl.run_config import ConfigError, RunConfig
 
 _GONE = {

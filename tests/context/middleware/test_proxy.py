@@ -21,7 +21,7 @@ from cleartrace.context.middleware.proxy import Upstream, build_app
 from cleartrace.context.providers import Model, Static
 from cleartrace.llm.protocol import ServerError
 from cleartrace.llm.scripted import Scripted
-from cleartrace.serving import NotServed, check_binding, run
+from cleartrace.serving import NotServed, check_binding, listen, run
 from tests.context.middleware.conftest import STREAM
 
 pytest.importorskip("starlette")
@@ -37,7 +37,8 @@ def served(application) -> Iterator[str]:
         found.update(url=url, stop=stop)
         ready.set()
 
-    thread = threading.Thread(target=lambda: asyncio.run(run(application, "127.0.0.1", 0, started)), daemon=True)
+    service = run(application, listen("127.0.0.1", 0), started)
+    thread = threading.Thread(target=asyncio.run, args=(service,), daemon=True)
     thread.start()
     assert ready.wait(30)
     yield found["url"]

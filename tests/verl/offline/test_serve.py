@@ -8,11 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
 from cleartrace.evaluate.settings import ServeSettings
+from cleartrace.serving import NotServed, listen
 from cleartrace.tools.code_interpreter import TOOL_SCHEMA
 from cleartrace_verl.engine import Sampling
-from cleartrace_verl.offline.serve import Served, ServeError, build_app, check_binding
+from cleartrace_verl.offline.serve import Served, build_app, serve
 
 Call = Callable[..., httpx.Response]
 PROMPT = "<|im_start|>user\nHow many vowels are in alpha?<|im_end|>\n<|im_start|>assistant\n"
@@ -121,13 +123,18 @@ def test_a_token_is_wanted_when_one_is_set(call: Call) -> None:
     assert call("/health", token="t").status_code == 200
 
 
-def test_other_machines_are_served_with_a_token_only() -> None:
-    for host in ("127.0.0.1", "::1", "localhost"):
-        check_binding(ServeSettings.model_validate({"model": "m", "host": host}), None)
-    open_to_all = ServeSettings.model_validate({"model": "m", "host": "0.0.0.0"})
-    check_binding(open_to_all, "t")
-    with pytest.raises(ServeError, match="CLEARTRACE_SERVE_TOKEN"):
-        check_binding(open_to_all, None)
+def test_other_machines_are_served_with_a_token_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLEARTRACE_SERVE_TOKEN", raising=False)
+    open_to_all = ServeSettings.model_validate({"model": "m", "host": "0.0.0.0", "port": 0})
+    with pytest.raises(NotServed, match="CLEARTRACE_SERVE_TOKEN"):
+        serve(open_to_all, Console())
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_loads() -> None:
+    with listen("127.0.0.1", 0) as other:
+        taken = ServeSettings.model_validate({"model": "m", "port": other.getsockname()[1]})
+        with pytest.raises(NotServed, match="cannot listen"):
+            serve(taken, Console())
 
 
 def test_a_fixed_seed_gives_the_engines_own_sample(call: Call, served: Served) -> None:

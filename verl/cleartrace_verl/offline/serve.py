@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import ipaddress
 import os
-import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -22,6 +18,7 @@ from verl.experimental.agent_loop.tool_parser import FunctionCall
 
 from cleartrace.evaluate.names import SERVE_TOKEN_VARIABLE
 from cleartrace.evaluate.settings import ServeSettings
+from cleartrace.serving import Guarded, check_binding, listen, run
 from cleartrace_verl.engine import (
     AsyncEngine,
     EngineConfig,
@@ -38,24 +35,6 @@ from cleartrace_verl.tool_parsers import call_parser
 _FINISH = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.ABORTED: "abort"}
 
 
-class ServeError(ValueError):
-    """The server may not be started like this."""
-
-
-def check_binding(settings: ServeSettings, token: str | None) -> None:
-    """Refuse to listen beyond loopback without a token. Raises ServeError."""
-    host = settings.host
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback and not token:
-        raise ServeError(
-            f"--host {host} can be reached from other machines: export {SERVE_TOKEN_VARIABLE} and give the same value "
-            "to the clients as their API key, or leave the host at 127.0.0.1"
-        )
-
-
 @dataclass(frozen=True)
 class Served:
     """What the handlers share."""
@@ -70,12 +49,8 @@ def build_app(served: Served, token: str | None = None) -> FastAPI:
     """`/health`, `/v1/models`, `/v1/completions`, `/v1/chat/completions`; with `token`, all but /health want it."""
     app = FastAPI(title="cleartrace", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.middleware("http")
-    async def authorize(request: Request, call_next: Any) -> Any:
-        given = request.headers.get("Authorization", "").encode()
-        if token and request.url.path != "/health" and not hmac.compare_digest(given, f"Bearer {token}".encode()):
-            return JSONResponse(failure("the bearer token is missing or wrong", 401), 401)
-        return await call_next(request)
+    if token:
+        app.add_middleware(Guarded, token=token, open_paths=("/health",))
 
     @app.exception_handler(InvalidRequest)
     @app.exception_handler(RequestValidationError)
@@ -234,10 +209,12 @@ def load(settings: ServeSettings) -> Served:
 def serve(settings: ServeSettings, console: Console) -> None:
     """Serve until interrupted. The token, where one is wanted, comes from CLEARTRACE_SERVE_TOKEN."""
     token = os.environ.get(SERVE_TOKEN_VARIABLE) or None
-    check_binding(settings, token)
-    listener = socket.create_server((settings.host, settings.port))
-    host, port = listener.getsockname()[:2]
+    check_binding(settings.host, token, SERVE_TOKEN_VARIABLE)
+    listener = listen(settings.host, settings.port)
     served = load(settings)
-    console.print(f"{served.name} at http://{host}:{port}/v1 (models, completions, chat/completions)")
-    config = uvicorn.Config(build_app(served, token), log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+
+    def started(address: str, stop: Callable[[], None]) -> None:
+        del stop
+        console.print(f"{served.name} at {address}/v1 (models, completions, chat/completions)")
+
+    asyncio.run(run(build_app(served, token), listener, started))

@@ -18,7 +18,7 @@ from cleartrace.learn.clear.reward.names import TOKEN_VARIABLE, URL_VARIABLE
 from cleartrace.learn.clear.reward.options import RewardRules
 from cleartrace.learn.clear.reward.service import AskError, RewardService
 from cleartrace.learn.clear.reward.types import Ask, Graded
-from cleartrace.serving import Guarded, NotServed, check_binding, run
+from cleartrace.serving import Guarded, NotServed, check_binding, listen, run
 
 HEALTH = "/health"
 _START_S = 120.0
@@ -104,7 +104,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         place = await open_workplace(config, EpisodeStore(options.store), stack)
         app = build_app(RewardService.at(place, rules), options.token)
-        await run(app, options.host, options.port, started)
+        await run(app, listen(options.host, options.port), started)
 
 
 @contextmanager

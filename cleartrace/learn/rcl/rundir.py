@@ -3,7 +3,7 @@
 <run>/state.json          everything needed to go on; written last in every iteration
       config.yaml         settings
       history.jsonl       a line for each iteration: what was learned. Equal runs have equal bytes
-      playbook.json       now;  best.json: the best so far
+      playbook.json       now;  best.json: the best so far. Both are playbooks as any command takes them
       result.json         why the run ended
       iterations/0001/    iteration.json, proposal.json, decision.json, memory.json, reflections/*.json, playbook.json
 """
@@ -113,7 +113,7 @@ class RunDirectory:
         self._write_playbooks(done.state)
 
     def finish(self, result: Result) -> None:
-        write_record(self.folder / "best.json", result.best)
+        write_record(self.folder / "best.json", result.best.playbook)
         final = result.final
         ended = _Ended(
             stop=result.stop.value,
@@ -133,7 +133,7 @@ class RunDirectory:
     def _write_playbooks(self, state: State) -> None:
         write_record(self.folder / "playbook.json", state.playbook)
         if state.best is not None:
-            write_record(self.folder / "best.json", state.best)
+            write_record(self.folder / "best.json", state.best.playbook)
 
     def _trim_history(self, rows: int) -> None:
         """Drop rows of an iteration that was not committed; a half-written one may end the file."""

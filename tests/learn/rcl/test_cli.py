@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from typer.testing import CliRunner
 
 from benchmarks.loopback import Answer, Asked, Loopback
 from cleartrace.cli import app
+from cleartrace.context.playbook.files import load
 from cleartrace.learn.rcl.run_config import ConfigError, RunConfig, make_config, write_yaml
 from cleartrace.learn.rcl.rundir import read_history
+from cleartrace.learn.rcl.state import State
 
 SMALL = ["--environment-options", "options={scenarios: [4, 1, 1], rules: 8, tasks_each: 3}", "--batch-size", "3"]
 
@@ -42,6 +45,20 @@ def test_a32_ruleworld_learns_without_a_model(tmp_path):
     assert "mini_batch: 1 -> 2" in refused and "--allow-config-change" in refused
     call("--resume", str(tmp_path / "run"), "--mini-batch", "2", "--iterations", "5", "--allow-config-change")
     assert len(read_history(tmp_path / "run")) == 5
+
+
+def test_the_documented_lines_learn_a_playbook_and_measure_it(tmp_path, monkeypatch):
+    readme = Path(__file__).resolve().parents[3] / "README.md"
+    lines = [line for line in readme.read_text().splitlines() if line.startswith("cleartrace ") and "rcl-demo" in line]
+    assert ["optimize", "report", "context"] == [line.split()[1] for line in lines]
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        done = CliRunner().invoke(app, shlex.split(line, comments=True)[1:], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert done.exit_code == 0, f"{line}: {done.output} {done.exception!r}"
+    best = load(tmp_path / "runs/rcl-demo/best.json")
+    assert best == State.model_validate_json((tmp_path / "runs/rcl-demo/state.json").read_bytes()).best.playbook
+    measured = json.loads((tmp_path / "runs/context-demo/comparison.json").read_text())
+    assert [arm["name"] for arm in measured["arms"]] == ["none", "playbook-best"]
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,15 @@ from recipe.clear.settings import BASE_MODEL, CAP, NO_CONTRAST, PASSES, REPLY_TO
 from recipe.clear.training import grpo_model, sft_model
 
 ARMS = ("no context", "RAG", "untuned model", "SFT, no contrast", "SFT", "SFT + RL")
+CHARGED_ARMS = ("no context", "SFT", "SFT + RL")
 PAIRS = (
     *(("no context", other) for other in ARMS[1:]),
     ("RAG", "SFT"), ("RAG", "SFT + RL"), ("SFT, no contrast", "SFT"), ("SFT", "SFT + RL"),
 )  # fmt: skip
+
+
+def arms_of(seed: Seed) -> tuple[str, ...]:
+    return CHARGED_ARMS if seed.charged else ARMS
 
 
 def models(seed: Seed) -> dict[str, Path]:
@@ -59,12 +64,12 @@ def _context(seed: Seed, name: str, folder: Path) -> Iterator[str]:
 
 
 def pairs(arms: dict[str, Arm]) -> list[Paired]:
-    return [compare(arms[base], arms[other]) for base, other in PAIRS]
+    return [compare(arms[base], arms[other]) for base, other in PAIRS if {base, other} <= arms.keys()]
 
 
 def write(seed: Seed, arms: dict[str, Arm]) -> Path:
     """comparison.json, .md and .html; the page's path."""
-    title = f"CLEAR in the rule world, seed {seed.number}"
+    title = f"CLEAR in the rule world, seed {seed.number}{', charged' if seed.charged else ''}"
     comparison = Comparison(title, tuple(map(summarise, arms.values())), tuple(pairs(arms)))
     return write_comparison(comparison, seed.folder)
 

@@ -24,6 +24,8 @@ CAP = 128
 REPLY_TOKENS = 72
 EPOCHS, BATCH = 5, 4
 PASSES = 2
+TOKEN_COST = 0.004
+"""Of the reward, for each token of guidance where it is charged for: about a tenth of a passed task for a rule."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,23 @@ class Seed:
 
     Args:
         grpo_steps: of 4 prompts with 8 guidances each.
+        charged: GRPO rewards the gain over no guidance, less a cost of tokens, so that it can pay to say nothing.
         options: of the world.
     """
 
     number: int
     grpo_steps: int = 16
+    charged: bool = False
     root: Path = RUNS
     options: Mapping[str, Any] = field(default_factory=lambda: WORLD)
 
     @property
+    def name(self) -> str:
+        return f"seed{self.number}" + ("-charged" if self.charged else "")
+
+    @property
     def folder(self) -> Path:
-        return self.root / f"seed{self.number}"
+        return self.root / self.name
 
     @property
     def agent(self) -> AgentConfig:

@@ -24,10 +24,16 @@ def passes(rows: Rows, arm: str) -> dict[str, float]:
     return {task: fmean(scores) for task, scores in found.items()}
 
 
+def arms_in(seeds: Seeds) -> list[str]:
+    """In the order of `ARMS`."""
+    there = {row["arm"] for rows in seeds.values() for row in rows}
+    return [arm for arm in ARMS if arm in there]
+
+
 def arms_table(seeds: Seeds) -> str:
     """Markdown: tasks completed by each arm, in percent; mean over seeds with a Student 95 % interval."""
     lines = ["| context | seeds | completed, % | each seed | abstains, % | tokens |", "|---|---|---|---|---|---|"]
-    for arm in ARMS:
+    for arm in arms_in(seeds):
         each = [100 * fmean(passes(rows, arm).values()) for rows in seeds.values()]
         mine = [row for rows in seeds.values() for row in rows if row["arm"] == arm]
         abstains = 100 * fmean(float(row["abstained"]) for row in mine)
@@ -37,10 +43,36 @@ def arms_table(seeds: Seeds) -> str:
     return "\n".join(lines)
 
 
+def solved_table(seeds: Seeds) -> str:
+    """Markdown: what a context does to tasks that the agent always completes without one, and to all others."""
+    lines = [
+        "| context | of tasks solved without: completed, % | abstains, % | of all others: completed, % | abstains, % |",
+        "|---|---|---|---|---|",
+    ]
+    solved = {
+        (seed, task)
+        for seed, rows in seeds.items()
+        for task, share in passes(rows, "no context").items()
+        if share == 1.0
+    }
+    for arm in arms_in(seeds):
+        mine = [
+            ((seed, row["task"]) in solved, row) for seed, rows in seeds.items() for row in rows if row["arm"] == arm
+        ]
+        shares = [
+            f"{100 * fmean(float(row[what]) for was, row in mine if was is wanted):.0f}"
+            for wanted in (True, False)
+            for what in ("score", "abstained")
+        ]
+        lines.append(f"| {arm} | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
 def pairs_table(seeds: Seeds) -> str:
     """Markdown: differences over the tasks of all seeds; interval and p by whole customers of each seed's world."""
     lines = ["| difference | tasks | customers | points | p |", "|---|---|---|---|---|"]
-    for base, other in PAIRS:
+    there = arms_in(seeds)
+    for base, other in (pair for pair in PAIRS if set(pair) <= set(there)):
         gaps, groups = [], []
         for seed, rows in seeds.items():
             ones, others = passes(rows, base), passes(rows, other)

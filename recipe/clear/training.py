@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from recipe.clear.settings import BATCH, CAP, EPOCHS, Seed
+from recipe.clear.settings import BATCH, CAP, EPOCHS, TOKEN_COST, Seed
 
 
 class TrainingFailed(RuntimeError):
@@ -61,17 +61,24 @@ def train_grpo(seed: Seed) -> None:
     command = [
         *(sys.executable, "-m", "recipe.clear.grpo", "ruleworld", "--store", str(seed.runs)),
         *("--agent", f"environment_options={json.dumps(seed.world)}"),
-        *("--rule", f"seed={seed.number}", "--rule", f"cap={CAP}", "--"),
+        *(f"--rule={rule}" for rule in (f"seed={seed.number}", f"cap={CAP}", *_charge(seed))),
+        "--",
         *("--recipe", "recipe/clear", "experiment=ruleworld"),
-        f"trainer.experiment_name=clear_ruleworld_grpo{seed.number}",
+        f"trainer.experiment_name=clear_ruleworld_grpo_{seed.name}",
         f"cleartrace.run_dir={seed.grpo}",
         f"cleartrace.seed={seed.number}",
         f"actor_rollout_ref.model.path={sft_model(seed)}",
         f"data.train_files={seed.prompts('train')}",
         f"data.val_files={seed.prompts('held_out')}",
         *(f"trainer.{key}={seed.grpo_steps}" for key in ("total_training_steps", "save_freq")),
+        # Guidances that all pass differ in their length, and so teach something here.
+        *(["algorithm.filter_groups.metric=reward"] if seed.charged else []),
     ]
     _run(command, seed.grpo)
+
+
+def _charge(seed: Seed) -> list[str]:
+    return ["subtract_baseline=true", f"token_cost={TOKEN_COST}"] if seed.charged else []
 
 
 def _run(command: Sequence[str], folder: Path) -> None:

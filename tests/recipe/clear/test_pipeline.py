@@ -17,8 +17,9 @@ import pytest
 from cleartrace.data.files import read_json_lines
 from cleartrace.environments.ruleworld import RuleWorld, rules_in
 from cleartrace.episodes.store import EpisodeStore
+from cleartrace.learn.clear.reward.options import RewardRules
 from recipe.clear import evaluation, grpo, guidance_rows, results, tables, training
-from recipe.clear.settings import NO_CONTRAST, Seed
+from recipe.clear.settings import NO_CONTRAST, TOKEN_COST, Seed
 
 OPTIONS = {"rules": 3, "plain_marks": 1, "scenarios": [3, 1, 2], "tasks_each": 2}
 ROOT = Path(__file__).resolve().parents[3]
@@ -120,6 +121,20 @@ def test_a_training_that_is_done_is_not_begun(seed, tmp_path, monkeypatch):
     training.train_sft(seed)
     training.train_grpo(seed)
     assert len(asked) == 2
+
+
+def test_charged_guidance_is_rewarded_less_its_length_in_a_folder_of_its_own(seed, monkeypatch):
+    asked = []
+    monkeypatch.setattr(training, "_run", lambda command, folder: asked.append((command, folder)))
+    charged = dataclasses.replace(seed, charged=True)
+    assert charged.folder != seed.folder
+    monkeypatch.setattr(training, "sft_model", lambda seed: Path("model"))
+    training.train_grpo(charged)
+    ((command, folder),) = asked
+    args, rest = grpo.parse(command[command.index("recipe.clear.grpo") + 1 :])
+    rules = RewardRules.model_validate(grpo._values(args.rule))
+    assert folder == charged.grpo and rules.subtract_baseline and rules.token_cost == TOKEN_COST
+    assert "algorithm.filter_groups.metric=reward" in rest
 
 
 def test_a_training_that_fails_says_where_to_look(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recipe.clear.evaluation import ARMS
 from recipe.clear.study import main
-from recipe.clear.tables import arms_table, pairs_table, passes
+from recipe.clear.tables import arms_table, pairs_table, passes, solved_table
 
 
 def rows(shares: dict[str, float]) -> list[dict[str, str]]:
@@ -34,6 +34,14 @@ def test_differences_are_paired_by_task_and_resampled_by_customer():
     assert line.startswith("| SFT + RL − SFT | 10 | 5 | +40.0 [")
     same = next(line for line in pairs_table({0: rows({})}).splitlines() if line.startswith("| RAG − no context"))
     assert "+0.0 [all agree: unknown]" in same and same.endswith("| 1 |")
+
+
+def test_tasks_that_need_no_context_are_told_apart():
+    table = solved_table({0: rows({"no context": 0.3, "SFT": 0.5, "RAG": 0.2})})
+    lines = {line.split(" |")[0]: line for line in table.splitlines()}
+    assert lines["| no context"] == "| no context | 100 | 0 | 0 | 0 |"
+    assert lines["| SFT"] == "| SFT | 100 | 0 | 29 | 0 |"
+    assert lines["| RAG"] == "| RAG | 67 | 0 | 0 | 0 |"
 
 
 def test_tables_of_what_is_there(tmp_path, monkeypatch, capsys):

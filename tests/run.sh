@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything a submission must pass: setup, ruff, pyright, pytest. Extra arguments go to pytest.
 # Every check runs even when an earlier one failed; the exit status says whether all passed.
-# Without arguments the tests of the judge, which mostly wait, run beside the others. Whatever opens sandboxes of its own
-# runs among them and not beside: they count what a machine has of processes, cgroups and files.
+# Without arguments most tests run beside the other checks and those of the judge, which mostly wait. Whatever opens
+# sandboxes of its own runs among the latter: they count what a machine has of processes, cgroups and files.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,17 +18,20 @@ check() {
     "$@" || failed+=("$name")
 }
 
-check "ruff" .venv/bin/python -m ruff check .
-check "pyright" .venv/bin/python -m pyright
 suite=(.venv/bin/python -m pytest -m "not slow" --durations=10)
-if [ $# -gt 0 ]; then
-    check "pytest" "${suite[@]}" "$@"
-else
-    sandboxed=(tests/code_judge tests/tools/shell tests/verl/test_swe_loop.py)
+sandboxed=(tests/code_judge tests/tools/shell tests/verl/test_swe_loop.py)
+if [ $# -eq 0 ]; then
     others=$(mktemp)
     trap 'rm -f "$others"' EXIT
     nice -n 5 "${suite[@]}" "${sandboxed[@]/#/--ignore=}" -p no:cacheprovider >"$others" 2>&1 &
     pid=$!
+fi
+
+check "ruff" .venv/bin/python -m ruff check .
+check "pyright" .venv/bin/python -m pyright
+if [ $# -gt 0 ]; then
+    check "pytest" "${suite[@]}" "$@"
+else
     check "pytest of sandboxes" "${suite[@]}" "${sandboxed[@]}"
     wait $pid
     status=$?

@@ -17,10 +17,10 @@ from cleartrace.episodes.types import (
     Outcome,
     Step,
     StepKind,
-    StopReason,
     Trajectory,
 )
 from cleartrace.llm.protocol import BudgetExhausted, LLMError
+from cleartrace.llm.retrying import OUTAGE, Outage
 from cleartrace.trajectory.record import written
 
 LATE_S = 0.2
@@ -33,21 +33,23 @@ async def attempt(
     """Run `agent` once.
 
     An exception that leaves it is its own failure, unless it says that an endpoint or the environment failed. A run
-    over the time limit scores 0; its steps are kept where the agent keeps to `DEADLINE`.
+    over the time limit scores 0, unless an endpoint took its time (`overdue`); its steps are kept where the agent keeps
+    to `DEADLINE`.
 
     Raises:
         BudgetExhausted: as the agent did.
     """
-    started = time.monotonic()
+    started, outage = time.monotonic(), Outage()
     try:
         if time_limit_s is None:
             return _filed(await agent.run(request.task, context, request.seed), agent.hash, request, context)
         deadline = started + time_limit_s
-        episode = await _limited(agent, request, context, deadline)
+        episode = await _limited(agent, request, context, deadline, outage)
         episode = _filed(episode, agent.hash, request, context)
-        return _late(episode, time_limit_s) if time.monotonic() > deadline else episode
+        return _late(episode, time_limit_s, outage) if time.monotonic() > deadline else episode
     except DeadlinePassed:
-        failure = Failure(kind=FailureKind.TIME_LIMIT, message=f"not done after {time_limit_s:g} s")
+        assert time_limit_s is not None
+        failure = overdue(f"not done after {time_limit_s:g} s", time_limit_s, outage)
     except BudgetExhausted:
         raise
     except LLMError as error:
@@ -86,27 +88,40 @@ def unrun(
     return Episode(trajectory=trajectory, outcome=outcome)
 
 
-async def _limited(agent: ExecutionAgent, request: RunRequest, context: Context, deadline: float) -> Episode:
-    """The agent's task copies the present context variables: the deadline reaches it and nobody else."""
-    token = DEADLINE.set(deadline)
+def overdue(said: str, time_limit_s: float, outage: Outage) -> Failure:
+    """Whose failure it is that a run was not done in time: of an endpoint that was failing at the end of that time, or
+    for more than half of it, or else of the model."""
+    if outage.since is None and outage.lost_s <= time_limit_s / 2:
+        return Failure(kind=FailureKind.TIME_LIMIT, message=said)
+    return Failure(kind=FailureKind.ENGINE, message=f"{said}; an endpoint failed for {outage.lost_s:.3g} s")
+
+
+async def _limited(
+    agent: ExecutionAgent, request: RunRequest, context: Context, deadline: float, outage: Outage
+) -> Episode:
+    """The agent's task copies the present context variables: these reach it and nobody else."""
+    tokens = DEADLINE.set(deadline), OUTAGE.set(outage)
     try:
         run = agent.run(request.task, context, request.seed)
         return await until(deadline + LATE_S, run)
     finally:
-        DEADLINE.reset(token)
+        DEADLINE.reset(tokens[0])
+        OUTAGE.reset(tokens[1])
 
 
-def _late(episode: Episode, time_limit_s: float) -> Episode:
+def _late(episode: Episode, time_limit_s: float, outage: Outage) -> Episode:
     """An agent that does not keep to the deadline and finished just after it, or one that does and says so."""
     outcome = episode.outcome
-    failure = outcome.failure
-    if failure is not None and failure.kind is FailureKind.TIME_LIMIT:
-        return episode.model_copy(update={"outcome": _with_limit(outcome, time_limit_s)})
     if outcome.score is None:
         return episode
-    late = Failure(kind=FailureKind.TIME_LIMIT, message=f"done, but not within {time_limit_s:g} s")
-    trajectory = episode.trajectory.model_copy(update={"stop": StopReason.TIME_LIMIT})
-    return Episode(trajectory=trajectory, outcome=_with_limit(failed(late, outcome), time_limit_s))
+    if outcome.failure is not None and outcome.failure.kind is FailureKind.TIME_LIMIT:
+        failure = overdue(outcome.failure.message, time_limit_s, outage)
+        outcome = outcome.model_copy(update={"score": failed(failure).score, "failure": failure})
+    else:
+        failure = overdue(f"done, but not within {time_limit_s:g} s", time_limit_s, outage)
+        outcome = failed(failure, outcome)
+    trajectory = episode.trajectory.model_copy(update={"stop": stop_of(failure)})
+    return Episode(trajectory=trajectory, outcome=_with_limit(outcome, time_limit_s))
 
 
 def _with_limit(outcome: Outcome, time_limit_s: float | None) -> Outcome:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from cleartrace.llm.ledger import Account, Ledger
@@ -36,6 +38,41 @@ class RetryPolicy:
         return max(wait, asked) if asked is not None else wait
 
 
+@dataclass
+class Outage:
+    """Time that the calls of one run, made one after the other, lost to endpoints that failed.
+
+    A stretch of it begins with an attempt that fails and ends where the attempt begins that is answered.
+
+    Args:
+        since: when the present stretch began, on `time.monotonic`; a call that is cancelled in one leaves it open.
+        over_s: seconds of those before.
+    """
+
+    since: float | None = None
+    over_s: float = 0.0
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds of all."""
+        return self.over_s + (0.0 if self.since is None else time.monotonic() - self.since)
+
+    def failed(self, began: float) -> None:
+        """An attempt that began then has failed."""
+        if self.since is None:
+            self.since = began
+
+    def answered(self, began: float) -> None:
+        """An attempt that began then was answered."""
+        if self.since is not None:
+            self.over_s += began - self.since
+            self.since = None
+
+
+OUTAGE: ContextVar[Outage | None] = ContextVar("outage", default=None)
+"""Of the present run, where somebody wants to know."""
+
+
 class Retrying:
     """Decides by the type of the error alone. Draws from a stream of its own (S11)."""
 
@@ -62,16 +99,19 @@ class Retrying:
 
     async def complete(self, request: Request) -> Reply:
         """Raises the last error, with the number of tries in its text where there were several."""
-        tried = 0
+        outage, tried = OUTAGE.get() or Outage(), 0
         while True:
             tried += 1
+            began = time.monotonic()
             try:
                 reply = await self._llm.complete(request)
+                outage.answered(began)
                 self._again(request, tried)
                 return reply
             except BudgetExhausted:
                 raise
             except LLMError as error:
+                (outage.failed if error.retry else outage.answered)(began)
                 self._again(request, tried)
                 wait = self._policy.wait_s(error, tried, self._draws.random())
                 if wait is None:

@@ -14,7 +14,8 @@ from cleartrace.environments.inprocess import InProcess
 from cleartrace.environments.protocol import EnvironmentFault
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Context, Episode, Failure, FailureKind, Outcome, StopReason, Task, Trajectory
-from cleartrace.llm.protocol import BudgetExhausted, RateLimited, TimedOut
+from cleartrace.llm.protocol import BudgetExhausted, RateLimited, ServerError, TimedOut
+from cleartrace.llm.retrying import Retrying, RetryPolicy
 from cleartrace.llm.scripted import Scripted
 
 TASKS = [Task(environment="drawers", id=f"d{n}", input=f"Find key {n}.") for n in range(40)]
@@ -145,6 +146,66 @@ def test_a_run_that_ends_just_after_its_limit_scores_zero():
     episode = run(Runner(Agent(lambda *_: sleeps(0.15)), time_limit_s=0.05), wanted(1))[0]
     assert episode.outcome.score == 0.0 and kind(episode) is FailureKind.TIME_LIMIT
     assert episode.outcome.details["score_at_stop"] == 1.0
+
+
+OPEN = calls(call("open", {"n": 1}))
+DOWN = ServerError("HTTP 503: down")
+
+
+async def hangs_and_fails(seconds=0.1):
+    await asyncio.sleep(seconds)
+    return TimedOut("no whole answer")
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [DOWN] * 9,
+        [OPEN, *[DOWN] * 9],
+        [hangs_and_fails, hangs_and_fails, hangs_and_fails],
+        [OPEN, lambda: hangs_and_fails(0.2), OPEN, lambda: sleeps(9, OPEN)],
+    ],
+    ids=["down", "goes down", "hangs", "was down for most of the time"],
+)
+def test_an_outage_inside_the_limit_is_nobodys_zero(answers):
+    """What a failing endpoint takes from a run's wall time is no fault of the model: no score, and another attempt."""
+    left = iter(answers)
+
+    def script(_):
+        answer = next(left, DOWN)
+        return answer() if callable(answer) else answer
+
+    llm = Retrying(Scripted(script), RetryPolicy(base_s=0.05))
+    agent = ToolLoopAgent(llm, InProcess(Drawers()))
+    runner = Runner(agent, time_limit_s=0.4, infra_retries=1, retry_wait_s=0.001)
+    episode = run(runner, wanted(1))[0]
+    assert episode.outcome.score is None and kind(episode) is FailureKind.ENGINE
+    assert (
+        episode.trajectory.stop is StopReason.ERROR and "an endpoint failed for 0." in episode.outcome.failure.message
+    )
+    assert episode.outcome.details["infra_retries"] == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [lambda: sleeps(0.05, OPEN)] * 9,
+        [lambda: sleeps(9, OPEN)],
+        [DOWN, lambda: sleeps(0.1, OPEN), *[lambda: sleeps(0.05, OPEN)] * 9],
+    ],
+    ids=["many turns", "one long turn", "after one failure"],
+)
+def test_a_slow_model_that_answers_reached_its_limit_of_time(answers):
+    left = iter(answers)
+
+    def script(_):
+        answer = next(left)
+        return answer() if callable(answer) else answer
+
+    agent = ToolLoopAgent(Retrying(Scripted(script), RetryPolicy(base_s=0.01)), InProcess(Drawers()))
+    episode = run(Runner(agent, time_limit_s=0.22), wanted(1))[0]
+    assert episode.outcome.score == 0.0 and kind(episode) is FailureKind.TIME_LIMIT
+    assert episode.trajectory.stop is StopReason.TIME_LIMIT and episode.outcome.details["time_limit_s"] == 0.22
 
 
 def test_a10_no_thread_is_left_behind():

@@ -30,7 +30,7 @@ from cleartrace.llm.protocol import (
     TimedOut,
     Unreachable,
 )
-from cleartrace.llm.retrying import Retrying, RetryPolicy
+from cleartrace.llm.retrying import OUTAGE, Outage, Retrying, RetryPolicy
 from cleartrace.llm.scripted import Scripted
 
 
@@ -99,6 +99,27 @@ def test_s11_waits_are_drawn_from_a_stream_of_the_seed() -> None:
         return clock.slept
 
     assert waits(1) == waits(1) != waits(2)
+
+
+def test_the_time_from_the_first_failure_to_the_attempt_that_is_answered_counts_as_lost() -> None:
+    answers = iter([ServerError("x"), ServerError("x"), "ok", Refused("no"), ServerError("x")])
+    outage = Outage()
+
+    async def calls() -> None:
+        OUTAGE.set(outage)
+        llm = Retrying(Scripted(lambda asked: next(answers)), RetryPolicy(base_s=0.02))
+        await llm.complete(request())
+        assert outage.since is None and 0.04 < outage.over_s < 5
+        with pytest.raises(Refused):
+            await llm.complete(request())
+        assert outage.since is None
+        under_way = asyncio.ensure_future(llm.complete(request()))
+        await asyncio.sleep(0.01)
+        under_way.cancel()
+        await asyncio.wait({under_way})
+
+    asyncio.run(calls())
+    assert outage.since is not None and outage.lost_s > outage.over_s, "a call that is cut off in an outage"
 
 
 # --- rate and concurrency

@@ -12,10 +12,8 @@ from shutil import rmtree
 
 from cleartrace.agents.protocol import RunRequest
 from cleartrace.agents.runner import Progress, Runner
-from cleartrace.agents.settings import Limits as AgentLimits
 from cleartrace.agents.tool_loop import ToolLoopAgent
 from cleartrace.context.providers.simple import Empty
-from cleartrace.environments.inprocess import InProcess
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Episode, Task
 from cleartrace.learn.clear.funnel import Funnel
@@ -33,33 +31,12 @@ from cleartrace.learn.clear.reflect_settings import ReflectSettings
 from cleartrace.learn.clear.reflection import NAME, ReflectionEnvironment, ReflectionRules
 from cleartrace.learn.clear.rows import Rows, gather
 from cleartrace.learn.clear.subsets import Subset, possible, subsets
-from cleartrace.learn.shell import Limits
+from cleartrace.learn.shell.agent import AsReflector, reading_agent
 from cleartrace.llm.budget import Budget
 from cleartrace.llm.budget import Limits as BudgetLimits
 from cleartrace.llm.connect import ConnectError, connect
 from cleartrace.llm.ledger import Ledger
-from cleartrace.llm.protocol import LLM, BudgetExhausted, Reply, Request, Role
-
-_TOOL_CHARS_BESIDE = 2_000
-"""What the shell adds to an answer: notes on what was cut."""
-
-
-class AsReflector:
-    """A model whose calls are counted under the role `reflector`."""
-
-    def __init__(self, llm: LLM) -> None:
-        self._llm = llm
-
-    @property
-    def model(self) -> str:
-        return self._llm.model
-
-    async def complete(self, request: Request) -> Reply:
-        """Raises what the model raises."""
-        return await self._llm.complete(request.model_copy(update={"role": Role.REFLECTOR}))
-
-    async def close(self) -> None:
-        await self._llm.close()
+from cleartrace.llm.protocol import LLM, BudgetExhausted
 
 
 @dataclass(frozen=True)
@@ -91,7 +68,8 @@ async def reflect(
     async with AsyncExitStack() as stack:
         model = llm or _connect(settings, project, stack)
         _clear(project.reading)
-        agent = _agent(settings, model, ReflectionEnvironment(store, chosen, *_rules(settings), project.reading))
+        environment = ReflectionEnvironment(store, chosen, _rules(settings), settings.shell_limits, project.reading)
+        agent = _agent(settings, model, environment)
         record = _record(settings, agent)
         hint = f"keep these rows and give the others a name, `--name NAME`, or remove {project.reflected_file}"
         settle(project.reflected_file, record, hint)
@@ -122,12 +100,8 @@ def _subsets(settings: ReflectSettings, made: Collected, tasks: Sequence[Task], 
     return chosen
 
 
-def _rules(settings: ReflectSettings) -> tuple[ReflectionRules, Limits]:
-    limits = Limits(
-        call_bytes=settings.shell_call_bytes, calls=settings.shell_calls,
-        total_bytes=settings.shell_total_bytes, call_seconds=settings.shell_seconds,
-    )  # fmt: skip
-    return ReflectionRules(max_words=settings.max_words, outcomes=settings.outcomes), limits
+def _rules(settings: ReflectSettings) -> ReflectionRules:
+    return ReflectionRules(max_words=settings.max_words, outcomes=settings.outcomes)
 
 
 def _connect(settings: ReflectSettings, project: Project, stack: AsyncExitStack) -> LLM:
@@ -145,18 +119,11 @@ def _connect(settings: ReflectSettings, project: Project, stack: AsyncExitStack)
 
 
 def _agent(settings: ReflectSettings, llm: LLM, environment: ReflectionEnvironment) -> ToolLoopAgent:
-    return ToolLoopAgent(
-        AsReflector(llm),
-        InProcess(environment),
-        limits=AgentLimits(
-            max_turns=settings.max_steps,
-            max_output_tokens=settings.max_output_tokens,
-            tool_output_chars=settings.shell_call_bytes + _TOOL_CHARS_BESIDE,
-        ),
-        temperature=settings.temperature,
-        thinking=settings.thinking_level,
-        style=settings.call_style,
-    )
+    return reading_agent(
+        AsReflector(llm), environment, settings.shell_limits, max_turns=settings.max_steps,
+        max_output_tokens=settings.max_output_tokens, temperature=settings.temperature,
+        thinking=settings.thinking_level, style=settings.call_style,
+    )  # fmt: skip
 
 
 def _record(settings: ReflectSettings, agent: ToolLoopAgent) -> Reflected:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from cleartrace.agents.settings import CallStyle
 from cleartrace.learn.clear.project import ProjectError
 from cleartrace.learn.clear.subsets import Keep
+from cleartrace.learn.shell.settings import ShellSettings
 from cleartrace.llm.protocol import Thinking
 
 
-class ReflectSettings(BaseModel):
+class ReflectSettings(ShellSettings):
     """Which runs are contrasted, by whom, within which limits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,10 +30,6 @@ class ReflectSettings(BaseModel):
     general_from: int | None = Field(
         None, ge=1, description="A value met in so many scenarios is no leak; a twentieth of them and four, if not set."
     )
-    shell_calls: int = Field(60, ge=1, description="Calls of the shell in one reflection.")
-    shell_call_bytes: int = Field(12_000, ge=200, description="Bytes of one answer of the shell.")
-    shell_total_bytes: int = Field(400_000, ge=200, description="Bytes of all answers of the shell in one reflection.")
-    shell_seconds: float = Field(5.0, gt=0, description="Seconds of one call of the shell.")
     call_style: CallStyle = Field(
         CallStyle.NATIVE, description="How the agent calls tools: native, or text for models that know none."
     )

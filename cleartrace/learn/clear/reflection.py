@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,13 @@ from cleartrace.environments.protocol import Action, CallResult, EnvironmentFaul
 from cleartrace.episodes.files import StoreError
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Failure, FailureKind, Outcome, Record, Task
-from cleartrace.episodes.view import file_view
 from cleartrace.learn.clear.subsets import Subset
 from cleartrace.learn.prompts import compose, version
-from cleartrace.learn.shell import Limits, Shell
+from cleartrace.learn.shell import Limits
+from cleartrace.learn.shell.runs import SHELL, RunShell, wrong
 from cleartrace.llm.protocol import ToolCall, ToolSpec
 
 NAME = "reflection"
-SHELL = ToolSpec(
-    name="shell",
-    description="Read files of the attempts with one command.",
-    parameters={"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
-)
 SUBMIT = ToolSpec(
     name="submit",
     description="Hand in the guidance. Ends the work.",
@@ -110,8 +104,7 @@ class ReflectionSession:
     ) -> None:
         self._store, self._subset, self._rules, self._limits = store, subset, rules, limits
         self._scratch = scratch
-        self._opened = ExitStack()
-        self._shell: Shell | None = None
+        self._shell: RunShell | None = None
         self._guidance: str | None = None
         self._evidence: list[str] = []
 
@@ -120,12 +113,11 @@ class ReflectionSession:
             runs = [self._store.get(id) for id in self._subset.episodes]
         except StoreError as error:
             raise EnvironmentFault(str(error)) from error
-        view = self._opened.enter_context(file_view(runs, self._scratch, outcomes=self._rules.outcomes))
-        self._shell = Shell(view.folder, self._limits)
+        self._shell = RunShell(runs, self._limits, self._scratch, outcomes=self._rules.outcomes)
         prompt = compose(
             "guidance",
             task=self._subset.task.input,
-            runs=list(view.runs),
+            runs=list(self._shell.folders),
             calls=self._limits.calls,
             max_words=self._rules.max_words,
             outcomes=self._rules.outcomes,
@@ -141,28 +133,25 @@ class ReflectionSession:
         results = tuple(self._answer(call, self._shell) for call in action.calls)
         return Observation(results=results, tools=(SHELL, SUBMIT), done=self._guidance is not None)
 
-    def _answer(self, call: ToolCall, shell: Shell) -> CallResult:
+    def _answer(self, call: ToolCall, shell: RunShell) -> CallResult:
         arguments = call.arguments or {}
         if self._guidance is not None:
-            return _wrong(call, "the guidance was submitted already")
+            return wrong(call, "the guidance was submitted already")
         if call.name == SHELL.name:
-            command = arguments.get("command")
-            if not isinstance(command, str):
-                return _wrong(call, 'give the command as a string: {"command": "ls"}')
-            return CallResult(call_id=call.id, text=shell.run(command))
+            return shell.answer(call)
         if call.name == SUBMIT.name:
             return self._submit(call, arguments)
-        return _wrong(call, f"there is no tool {call.name}; there are shell and submit")
+        return wrong(call, f"there is no tool {call.name}; there are shell and submit")
 
     def _submit(self, call: ToolCall, arguments: Mapping[str, Any]) -> CallResult:
         guidance = arguments.get("guidance")
         if not isinstance(guidance, str):
-            return _wrong(call, "guidance must be a string; an empty one says that none would help")
+            return wrong(call, "guidance must be a string; an empty one says that none would help")
         words = len(guidance.split())
         if words > self._rules.max_words:
-            return _wrong(call, f"the guidance has {words} words; at most {self._rules.max_words} are allowed")
+            return wrong(call, f"the guidance has {words} words; at most {self._rules.max_words} are allowed")
         if named := _NAMES.search(guidance):
-            return _wrong(call, f"the next agent does not see the attempts or their files: say it without {named[0]!r}")
+            return wrong(call, f"the next agent does not see the attempts or their files: say it without {named[0]!r}")
         self._guidance = guidance.strip()
         evidence = arguments.get("evidence")
         self._evidence = [str(one) for one in evidence] if isinstance(evidence, list) else []
@@ -178,8 +167,5 @@ class ReflectionSession:
         return Outcome(score=1.0, details=details)
 
     def close(self) -> None:
-        self._opened.close()
-
-
-def _wrong(call: ToolCall, text: str) -> CallResult:
-    return CallResult(call_id=call.id, text=text, is_error=True)
+        if self._shell is not None:
+            self._shell.close()

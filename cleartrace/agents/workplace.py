@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cleartrace.agents.charged import Charged
 from cleartrace.agents.protocol import ExecutionAgent
 from cleartrace.agents.runner import Progress, Runner
 from cleartrace.agents.settings import CallStyle, Limits
@@ -74,6 +75,11 @@ class AgentSettings(BaseModel):
         """Whether the agent is that of the rule world, without a model."""
         return self.environment == SIMULATED and not self.model
 
+    def budget(self, ledger: Ledger) -> Budget:
+        """The limits of all calls, over a ledger."""
+        limits = BudgetLimits(self.max_calls or None, self.max_tokens or None, self.max_cost or None)
+        return Budget(ledger, limits)
+
 
 class AgentConfig(AgentSettings):
     """Settings that an agent can be opened with, once they were `checked`."""
@@ -128,6 +134,7 @@ async def open_workplace(
     stack: AsyncExitStack,
     *,
     cap: int | None = None,
+    ledger: Path | None = None,
     replies: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Workplace:
@@ -135,19 +142,20 @@ async def open_workplace(
 
     Args:
         cap: tokens that a context may have.
+        ledger: file that keeps what was spent, so that the limits hold over all starts; without one, for this one.
         replies: folder that keeps every reply of a model, so that nothing is paid for twice.
 
     Raises:
         WorkplaceError: the environment, its options or a model cannot be used.
     """
-    limits = BudgetLimits(config.max_calls or None, config.max_tokens or None, config.max_cost or None)
-    budget = Budget(Ledger(), limits)
+    budget = config.budget(Ledger(ledger))
+    stack.callback(budget.ledger.close)
     models = Models(config, budget, stack, replies)
     try:
         if config.model:
             opened = await open_agent(config, models, stack)
         else:
-            opened = _simulated(config)
+            opened = _simulated(config, budget)
     except (ConnectError, MissingPackage, EnvironmentFault, ImportError, TypeError, ValueError) as error:
         raise WorkplaceError(str(error)) from error
     runner = Runner(
@@ -188,11 +196,12 @@ async def open_agent(config: AgentSettings, models: Models, stack: AsyncExitStac
     return Opened(host.name, agent, await host.tasks(), host.domain, host.sections)
 
 
-def _simulated(config: AgentConfig) -> Opened:
+def _simulated(config: AgentConfig, budget: Budget) -> Opened:
     from cleartrace.environments.ruleworld import RuleWorld, SimulatedAgent
 
     world = RuleWorld(**config.environment_options)
-    return Opened(world.name, SimulatedAgent(world.world), world.tasks(), world.domain, world.sections)
+    agent = Charged(SimulatedAgent(world.world), budget.ledger, budget)
+    return Opened(world.name, agent, world.tasks(), world.domain, world.sections)
 
 
 class Models:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA_VERSION = 1
+LEDGER = "ledger.jsonl"
+"""The ledger of a command, in its folder: what was spent over all its starts."""
 
 
 class Account(Record):

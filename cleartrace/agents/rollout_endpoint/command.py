@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cleartrace.agents.charged import Charged
 from cleartrace.agents.protocol import ExecutionAgent
 from cleartrace.agents.rollout_endpoint.agents import Agents
 from cleartrace.agents.rollout_endpoint.journal import Journal
@@ -21,9 +22,9 @@ from cleartrace.agents.workplace import SIMULATED, AgentConfig, WorkplaceError
 from cleartrace.context.providers.spec import provider_from_spec
 from cleartrace.environments.host import Host
 from cleartrace.environments.protocol import EnvironmentFault
-from cleartrace.llm.budget import Budget, Limits
+from cleartrace.llm.budget import Budget
 from cleartrace.llm.connect import connect
-from cleartrace.llm.ledger import Ledger
+from cleartrace.llm.ledger import LEDGER, Ledger
 from cleartrace.llm.protocol import LLM
 from cleartrace.serving import NotServed, check_binding, listen, run
 
@@ -73,8 +74,8 @@ async def serve(given: Mapping[str, Any], options: Options, started: Callable[[s
 async def _service(
     config: AgentConfig, options: Options, store: Any, stack: AsyncExitStack
 ) -> tuple[RolloutService, dict[str, Any]]:
-    limits = Limits(config.max_calls or None, config.max_tokens or None, config.max_cost or None)
-    budget = Budget(Ledger(), limits)
+    budget = config.budget(Ledger(options.out / LEDGER))
+    stack.callback(budget.ledger.close)
 
     def model(spec: str, **more: Any) -> LLM:
         """On the budget of all."""
@@ -85,7 +86,7 @@ async def _service(
     user = model(config.user_model) if config.user_model else None
     host = Host(config.environment, config.environment_options, user=user, processes=config.max_workers)
     await stack.enter_async_context(host)
-    own = _simulated(config) if config.environment == SIMULATED and not config.model else None
+    own = _simulated(config, budget) if config.environment == SIMULATED and not config.model else None
     provider = provider_from_spec(options.context, options.cap, model)
     agents = Agents(own, config, host, model, options.allowed)
     service = RolloutService(
@@ -99,10 +100,10 @@ async def _service(
     return service, {"environment": host.identity, "agent": agents.hash, "context": provider.hash}
 
 
-def _simulated(config: AgentConfig) -> ExecutionAgent:
+def _simulated(config: AgentConfig, budget: Budget) -> ExecutionAgent:
     from cleartrace.environments.ruleworld import RuleWorld, SimulatedAgent
 
-    return SimulatedAgent(RuleWorld(**config.environment_options).world)
+    return Charged(SimulatedAgent(RuleWorld(**config.environment_options).world), budget.ledger, budget)
 
 
 def _config(given: Mapping[str, Any]) -> AgentConfig:

@@ -17,6 +17,7 @@ from cleartrace.data.files import whole_file
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.evaluate.context.names import CreditMethod
 from cleartrace.learn.credit import Credits, credit_draws, dropout, leave_one_out
+from cleartrace.llm.ledger import LEDGER
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Measurement:
 
 
 async def measure_credit(config: AgentConfig, plan: Measurement, out: Path) -> Credits:
-    """Measure, write `out` and print a table. Runs go to `<out without suffix>-episodes`, and are not made twice.
+    """Measure, write `out` and print a table. Runs go to `<out without suffix>-episodes`, and are not made twice; what
+    they took goes to `<out without suffix>-ledger.jsonl`.
 
     Raises:
         DataError: the playbook cannot be read. WorkplaceError: settings. BudgetExhausted.
@@ -44,7 +46,8 @@ async def measure_credit(config: AgentConfig, plan: Measurement, out: Path) -> C
         raise WorkplaceError(f"{plan.playbook} has no entries to measure")
     async with AsyncExitStack() as stack:
         store = EpisodeStore(out.with_name(f"{out.stem}-episodes"))
-        place = await open_workplace(config, store, stack, cap=plan.cap)
+        ledger = out.with_name(f"{out.stem}-{LEDGER}")
+        place = await open_workplace(config, store, stack, cap=plan.cap, ledger=ledger)
         provider = PlaybookProvider(playbook, plan.cap)
         draws = credit_draws(place.split(plan.split), plan.draws, plan.seed)
         if plan.method is CreditMethod.DROPOUT:

@@ -21,6 +21,7 @@ from cleartrace.episodes.files import StoreError
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
 from cleartrace.evaluate.context.arm import Arm, Asked, Manifest
+from cleartrace.llm.ledger import LEDGER
 
 EPISODES = "episodes"
 RUNS = "runs.json"
@@ -73,7 +74,7 @@ async def measure(
     """
     async with AsyncExitStack() as stack:
         store = EpisodeStore(folder / EPISODES)
-        place = await open_workplace(config, store, stack, cap=plan.cap, progress=progress)
+        place = await open_workplace(config, store, stack, cap=plan.cap, ledger=folder / LEDGER, progress=progress)
         tasks = whole_scenarios(place.split(plan.split), plan.limit)
         arms = []
         for name, spec in zip(names(plan.contexts), plan.contexts, strict=True):

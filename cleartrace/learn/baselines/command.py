@@ -27,6 +27,7 @@ from cleartrace.learn.facts import Facts
 from cleartrace.learn.mutate import LLMMutator, Options
 from cleartrace.learn.protocol import Mutator, Reflector
 from cleartrace.learn.reflect.reflector import LLMReflector
+from cleartrace.llm.ledger import LEDGER
 from cleartrace.llm.protocol import BudgetExhausted
 
 EPISODES, REPLIES, RESULT = "episodes", "replies", "result.json"
@@ -69,7 +70,9 @@ async def learn(config: AgentConfig, order: Order, console: Console) -> None:
     """
     async with AsyncExitStack() as stack:
         store = EpisodeStore(order.output / EPISODES)
-        place = await open_workplace(config, store, stack, cap=order.cap, replies=order.output / REPLIES)
+        place = await open_workplace(
+            config, store, stack, cap=order.cap, ledger=order.output / LEDGER, replies=order.output / REPLIES
+        )
         add_only = order.method is Method.ACE
         reflector, mutator = _learners(config, order, place, add_only)
         train, validation = place.split(order.split), _validation(place, order.val_split)

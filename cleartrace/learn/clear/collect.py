@@ -17,6 +17,7 @@ from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import PASS, Task
 from cleartrace.learn.clear.gold import keep_gold
 from cleartrace.learn.clear.project import Collected, Project, settle, write_records
+from cleartrace.llm.ledger import LEDGER
 
 ELSEWHERE = "repeat the settings of before, or collect into another folder"
 
@@ -59,7 +60,10 @@ async def collect(
     """
     async with AsyncExitStack() as stack:
         store = EpisodeStore(project.episodes)
-        place = await open_workplace(config, store, stack, cap=plan.cap, replies=project.replies, progress=progress)
+        place = await open_workplace(
+            config, store, stack, cap=plan.cap, ledger=project.folder / LEDGER, replies=project.replies,
+            progress=progress,
+        )  # fmt: skip
         tasks = spread(place.split(plan.split), plan.limit)
         try:
             provider = provider_from_spec(plan.context, plan.cap, place.models)

@@ -1,6 +1,7 @@
 """The folder of a CLEAR project: what each stage writes, and what to do when it is not there.
 
 <DIR>/collect.json  tasks.jsonl  gold.jsonl  episodes/             collect, or import
+<DIR>/ledger.jsonl                                                 what collecting took, over all starts
 <DIR>/reflections/  reflect.json  rows.jsonl  dropped.jsonl        reflect
 <DIR>/split.json  train.jsonl  held_out.jsonl                      split
 <DIR>/export/<format>/                                             export

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cleartrace.agents.charged import Charged
 from cleartrace.agents.protocol import ExecutionAgent
 from cleartrace.agents.runner import Runner
 from cleartrace.environments.ruleworld import RuleWorld, ScriptedMutator, ScriptedReflector, SimulatedAgent
 from cleartrace.episodes.store import EpisodeStore
-from cleartrace.episodes.types import Context, Episode, Task
+from cleartrace.episodes.types import Task
 from cleartrace.learn.facts import Facts
 from cleartrace.learn.memory.memory import OptimizerMemory
 from cleartrace.learn.rcl.config import RclConfig
 from cleartrace.learn.rcl.parts import Parts
 from cleartrace.learn.rcl.wiring import acceptance_of, providers
 from cleartrace.llm.budget import Budget
-from cleartrace.llm.ledger import Account, Ledger
-from cleartrace.llm.protocol import BudgetExhausted, Role
-
-
-class Charged:
-    """An agent without a model whose runs are charged as if it had one.
-
-    Raises:
-        BudgetExhausted: from `run`, before a run that the budget does not hold.
-    """
-
-    def __init__(self, agent: ExecutionAgent, ledger: Ledger, budget: Budget | None = None) -> None:
-        self._agent, self._ledger, self._budget = agent, ledger, budget
-
-    @property
-    def hash(self) -> str:
-        return self._agent.hash
-
-    async def run(self, task: Task, context: Context, seed: int) -> Episode:
-        if self._budget is not None and (reason := self._budget.exhausted):
-            raise BudgetExhausted(reason)
-        episode = await self._agent.run(task, context, seed)
-        self._ledger.add(Role.AGENT, Account(attempts=1, usage=episode.trajectory.usage))
-        return episode
+from cleartrace.llm.ledger import Ledger
 
 
 def simulated_parts(

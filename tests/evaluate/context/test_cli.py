@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.loopback import Answer, Loopback
 from cleartrace.cli import app
 from cleartrace.episodes.types import Task
 from cleartrace.evaluate.context.run import Plan, names, whole_scenarios
@@ -72,6 +73,29 @@ def test_arms_of_two_evaluations_are_compared_when_they_are_alike(tmp_path: Path
 def test_what_cannot_be_run_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
     status, said = run("eval", *arguments, "--out", tmp_path / "out")
     assert status == 2 and words in said.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("limit", "runs"), [("--max-calls", 3), ("--max-tokens", 1)])
+def test_a_budget_holds_over_all_starts_and_for_the_simulated_agent(tmp_path: Path, limit: str, runs: int) -> None:
+    arguments = ["eval", "ruleworld", "--context", "none", "--runs", 1, "--out", tmp_path / "out"]
+    for _ in range(3):
+        status, said = run(*arguments, limit, 3)
+        assert status == 3 and "the budget is used up" in said
+        assert len(list((tmp_path / "out" / "episodes").rglob("trajectory.jsonl"))) == runs
+    assert run(*arguments, limit, 0)[0] == 0
+
+
+def test_a_budget_holds_over_all_starts_of_a_served_model(tmp_path: Path) -> None:
+    def served(asked: object) -> Answer:
+        choice = {"index": 0, "message": {"role": "assistant", "content": "D0"}, "finish_reason": "stop"}
+        return Answer({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice]})
+
+    with Loopback(served) as server:
+        model = ["--model", f"openai/m@{server.url}/v1", "--max-workers", 1]
+        for _ in range(3):
+            status, said = run("eval", "ruleworld", "--context", "none", *model, "--max-calls", 2, "--out", tmp_path)
+            assert status == 3 and "calls of all roles: 2 of 2" in said
+    assert len(server.asked) == 2
 
 
 def test_an_unfinished_arm_is_not_compared(tmp_path: Path) -> None:

@@ -44,3 +44,10 @@ def test_a_playbook_is_learned_and_the_same_command_makes_no_run_twice(tmp_path:
 def test_what_cannot_be_run_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
     status, said = run(*arguments, "--output", tmp_path / "out")
     assert status == 2 and words in said.replace("\n", " ")
+
+
+def test_a_budget_holds_over_all_starts(tmp_path: Path) -> None:
+    for _ in range(2):
+        status, said = run("best-of-n", "ruleworld", "--output", tmp_path, "--max-calls", 5)
+        assert status == 3 and "calls of all roles: 5 of 5" in said
+        assert len(list((tmp_path / "episodes").rglob("outcome.json"))) == 5

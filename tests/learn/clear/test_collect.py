@@ -45,6 +45,13 @@ def test_a_folder_holds_the_runs_of_one_agent_under_one_context(project: Path, t
     assert "cap: None there, 9 now" in call(*SIMULATED, "--out", project, "--cap", "9", status=2)
 
 
+def test_a_budget_holds_over_all_starts(tmp_path: Path) -> None:
+    for _ in range(2):
+        said = call(*SIMULATED, "--out", tmp_path, "--runs", "2", "--max-calls", "5", status=3)
+        assert "calls of all roles: 5 of 5" in " ".join(said.split())
+        assert sum(len(one.scores) for one in outcomes(Project(tmp_path))) == 5
+
+
 def test_a_limit_takes_the_scenarios_in_turn() -> None:
     tasks = [Task(environment="w", id=f"{group}{n}", input="x", group=group) for group in "ab" for n in range(3)]
     assert [task.id for task in spread(tasks, 3)] == ["a0", "a1", "b0"]

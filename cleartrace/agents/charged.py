@@ -27,5 +27,6 @@ class Charged:
         if self._budget is not None and (reason := self._budget.exhausted):
             raise BudgetExhausted(reason)
         episode = await self._agent.run(task, context, seed)
-        self._ledger.add(Role.AGENT, Account(attempts=1, usage=episode.trajectory.usage))
+        usage = episode.trajectory.usage
+        self._ledger.add(Role.AGENT, Account(attempts=1, usage=usage, unpriced=int(usage.cost is None)))
         return episode

@@ -48,7 +48,8 @@ class Task(Record):
 
 
 class Usage(Record):
-    """Of one or many model calls. `cost` in dollars, None where no price is known. `seconds`: of the calls alone."""
+    """Of one or many model calls. `cost` in dollars, None where that of any tokens is not known. `seconds`: of the calls
+    alone."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -58,13 +59,14 @@ class Usage(Record):
     seconds: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
-        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
+        costs = [one.cost for one in (self, other) if one.cost is not None or one.input_tokens + one.output_tokens]
+        known = [cost for cost in costs if cost is not None]
         return Usage(
             calls=self.calls + other.calls,
             input_tokens=self.input_tokens + other.input_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
-            cost=sum(costs) if costs else None,
+            cost=sum(known) if known and len(known) == len(costs) else None,
             seconds=self.seconds + other.seconds,
         )
 

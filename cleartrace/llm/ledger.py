@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,18 +54,43 @@ class Account(Record):
     def tokens(self) -> int:
         return self.usage.input_tokens + self.usage.output_tokens
 
+    @property
+    def cost(self) -> float | None:
+        """Of everything, in dollars; None where that of any tokens is not known."""
+        return None if self.unpriced else self.usage.cost
+
     def __add__(self, other: Account) -> Account:
         names = sorted({*self.errors, *other.errors})
+        priced = [one.usage.cost for one in (self, other) if one.usage.cost is not None]
         return Account(
             attempts=self.attempts + other.attempts,
             retries=self.retries + other.retries,
             hits=self.hits + other.hits,
             errors={name: self.errors.get(name, 0) + other.errors.get(name, 0) for name in names},
-            usage=self.usage + other.usage,
+            usage=(self.usage + other.usage).model_copy(update={"cost": sum(priced) if priced else None}),
             saved=self.saved + other.saved,
             unpriced=self.unpriced + other.unpriced,
             estimated=self.estimated + other.estimated,
         )
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one role took, for a report; `cost` None where that of any tokens is not known."""
+
+    role: str
+    calls: int
+    retries: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    seconds: float
+
+    @classmethod
+    def of(cls, role: str, account: Account) -> Spent:
+        usage = account.usage
+        tokens = usage.input_tokens, usage.output_tokens
+        return cls(role, account.calls, account.retries, *tokens, account.cost, round(usage.seconds, 3))
 
 
 class Ledger:
@@ -85,7 +111,20 @@ class Ledger:
         self._accounts: dict[Role, Account] = {}
         self._lock = threading.Lock()
         self._lines = Lines(path) if path is not None else None
-        for row in read_lines(path) if path is not None else ():
+        if path is not None:
+            self._read(path)
+
+    @classmethod
+    def read(cls, *paths: Path) -> Ledger:
+        """What ledgers on disk hold together, to look at; a file that is not there holds nothing."""
+        ledger = cls()
+        for path in paths:
+            if path.exists():
+                ledger._read(path)
+        return ledger
+
+    def _read(self, path: Path) -> None:
+        for row in read_lines(path):
             self._sum(Role(row["role"]), Account.model_validate(row["entry"]))
 
     def add(self, role: Role, entry: Account) -> None:
@@ -109,6 +148,11 @@ class Ledger:
     @property
     def total(self) -> Account:
         return sum(self.roles.values(), Account())
+
+    def spent(self) -> tuple[Spent, ...]:
+        """A row per role, and the total; nothing before the first call."""
+        rows = [Spent.of(role.value, account) for role, account in sorted(self.roles.items())]
+        return (*rows, Spent.of("total", self.total)) if rows else ()
 
     def merge(self, other: Ledger) -> None:
         """Count all of another ledger here."""

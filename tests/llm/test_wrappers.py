@@ -196,6 +196,22 @@ def test_ledgers_merge_and_survive_json(rows: list[tuple[Role, Account]], cut: i
     assert whole.total == sum((whole.of(role) for role in Role), Account())
 
 
+def test_a_cost_is_unknown_where_that_of_any_tokens_is() -> None:
+    priced, unpriced = Usage(input_tokens=9, cost=0.25), Usage(output_tokens=5)
+    assert (priced + unpriced).cost is None and (unpriced + priced + priced).cost is None
+    assert (priced + Usage() + priced).cost == 0.5 and (Usage() + Usage()).cost is None
+    ledger = Ledger()
+    ledger.add(Role.AGENT, Account(attempts=2, retries=1, usage=priced))
+    ledger.add(Role.USER, Account(attempts=1, usage=unpriced, unpriced=1))
+    assert [(row.role, row.calls, row.input_tokens, row.output_tokens, row.cost) for row in ledger.spent()] == [
+        ("agent", 1, 9, 0, 0.25),
+        ("user", 1, 0, 5, None),
+        ("total", 2, 9, 5, None),
+    ]
+    assert ledger.total.usage.cost == 0.25, "what a budget counts by"
+    assert Ledger().spent() == ()
+
+
 def test_a_ledger_on_disk_goes_on_after_a_kill(tmp_path) -> None:
     path = tmp_path / "ledger.jsonl"
     first = Ledger(path)

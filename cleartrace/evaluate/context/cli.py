@@ -97,12 +97,11 @@ def compare(
 ) -> None:
     """Compare arms of one or several evaluations. Arms that differ in more than context are refused."""
     from cleartrace.data.errors import DataError
-    from cleartrace.evaluate.context.command import compare_arms
+    from cleartrace.evaluate.context.command import compare_folders
     from cleartrace.evaluate.context.compare import Unfair
-    from cleartrace.evaluate.context.run import load_arm
 
     try:
-        compare_arms([load_arm(folder) for folder in arms], out, force)
+        compare_folders(arms, out, force)
     except (DataError, Unfair, ValueError) as error:
         _fail(str(error), EXIT_SETTINGS)
 

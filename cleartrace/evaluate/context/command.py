@@ -15,7 +15,8 @@ from cleartrace.evaluate.context.arm import Arm
 from cleartrace.evaluate.context.compare import compare
 from cleartrace.evaluate.context.metrics import summarise
 from cleartrace.evaluate.context.page import Comparison, markdown, write_comparison
-from cleartrace.evaluate.context.run import Plan, Started, measure
+from cleartrace.evaluate.context.run import Plan, Started, load_arm, measure
+from cleartrace.llm.ledger import LEDGER, Ledger, Spent
 
 
 async def evaluate_contexts(config: AgentConfig, plan: Plan, folder: Path) -> None:
@@ -31,15 +32,21 @@ async def evaluate_contexts(config: AgentConfig, plan: Plan, folder: Path) -> No
             bars.update(current[-1], completed=progress.done)
 
         arms = await measure(config, plan, folder, begin, tell)
-    compare_arms(arms, folder)
+    compare_arms(arms, folder, spent=Ledger.read(folder / LEDGER).spent())
 
 
-def compare_arms(arms: Sequence[Arm], folder: Path, force: bool = False) -> None:
+def compare_folders(folders: Sequence[Path], out: Path, force: bool) -> None:
+    """Arms of one or several evaluations. Raises `DataError`, `Unfair`."""
+    ledgers = {folder.resolve().parent / LEDGER: None for folder in folders}
+    compare_arms(list(map(load_arm, folders)), out, force, Ledger.read(*ledgers).spent())
+
+
+def compare_arms(arms: Sequence[Arm], folder: Path, force: bool = False, spent: tuple[Spent, ...] = ()) -> None:
     """Raises `Unfair`."""
     base, *others = arms
     paired = tuple(compare(base, other, force=force) for other in others)
     title = f"{base.manifest.environment}, {base.manifest.split}"
-    comparison = Comparison(title, tuple(map(summarise, arms)), paired)
+    comparison = Comparison(title, tuple(map(summarise, arms)), paired, spent)
     page = write_comparison(comparison, folder)
     console = Console(soft_wrap=True, highlight=False)
     console.print(markdown(comparison), markup=False)

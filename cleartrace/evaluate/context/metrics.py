@@ -35,7 +35,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Cost:
-    """Per run, where not said otherwise. `dollars` None without known prices. `seconds`: wall time, median."""
+    """Per run, where not said otherwise. `dollars`: of agent and context together, None where a price is not known.
+    `seconds`: wall time, median."""
 
     runs: int
     agent_tokens: float

@@ -11,6 +11,7 @@ from cleartrace.data.files import finite, write_json
 from cleartrace.evaluate.context.compare import Paired
 from cleartrace.evaluate.context.metrics import ArmSummary, Spread
 from cleartrace.evaluate.summary import Estimate
+from cleartrace.llm.ledger import Spent
 from cleartrace.report.build import write_whole
 from cleartrace.report.chart import Chart, Series, format_number
 from cleartrace.report.html import render_page, view_chart
@@ -18,11 +19,12 @@ from cleartrace.report.html import render_page, view_chart
 
 @dataclass(frozen=True)
 class Comparison:
-    """Arms, the first being what the others are compared with."""
+    """Arms, the first being what the others are compared with. `spent`: on all runs of their evaluations, by role."""
 
     title: str
     arms: tuple[ArmSummary, ...]
     paired: tuple[Paired, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """Completion, cost and, with several arms, paired differences."""
+    """Completion, cost and, with several arms, paired differences; what all model calls took, where a ledger says."""
     found = [
         Table("Completion", COMPLETION, tuple(map(_completion, comparison.arms))),
         Table("Runs and cost, per run", COST, tuple(map(_cost, comparison.arms))),
@@ -67,6 +69,8 @@ def tables(comparison: Comparison) -> list[Table]:
     if comparison.paired:
         rows = tuple(map(_paired, comparison.paired))
         found.append(Table("Paired differences, task by task under common seeds", PAIRED, rows))
+    if comparison.spent:
+        found.append(Table("Model calls in all, by role", SPENT, tuple(map(_spent, comparison.spent))))
     return found
 
 
@@ -78,6 +82,7 @@ COST = (
     "context", "runs", "missing", "without a score", "failures", "abstained", "agent tokens", "context tokens",
     "dollars", "turns", "seconds", "seconds per turn", "seconds for context",
 )  # fmt: skip
+SPENT = ("role", "calls", "retries", "input tokens", "output tokens", "dollars", "seconds")
 PAIRED = ("context", "tasks", "pairs", "left out", "tasks completed", "p", "score", "p", "gained", "lost")
 
 
@@ -97,7 +102,7 @@ def _cost(arm: ArmSummary) -> tuple[str, ...]:
     return (
         arm.name, str(arm.runs), str(arm.missing), str(arm.unscored), failures, str(arm.abstained),
         format_number(cost.agent_tokens), format_number(cost.context_tokens),
-        "unknown" if cost.dollars is None else f"{cost.dollars:.4f}",
+        _dollars(cost.dollars),
         *("none" if math.isnan(value) else format_number(value) for value in numbers),
     )  # fmt: skip
 
@@ -108,6 +113,15 @@ def _paired(pair: Paired) -> tuple[str, ...]:
         str(pair.tasks), str(pair.pairs), str(pair.left_out), _points(pair.tgc), f"{pair.p_tgc:.3g}",
         _points(pair.score), f"{pair.p_score:.3g}", str(len(pair.gained)), str(len(pair.lost)),
     )  # fmt: skip
+
+
+def _spent(row: Spent) -> tuple[str, ...]:
+    counts = (row.calls, row.retries, row.input_tokens, row.output_tokens)
+    return (row.role, *map(str, counts), _dollars(row.cost), f"{row.seconds:.1f}")
+
+
+def _dollars(cost: float | None) -> str:
+    return "unknown" if cost is None else f"{cost:.4f}"
 
 
 def _spread(spread: Spread, interval: tuple[float, float]) -> str:

@@ -78,9 +78,8 @@ async def learn(config: AgentConfig, order: Order, console: Console) -> None:
         train, validation = place.split(order.split), _validation(place, order.val_split)
         work = _Work(place, reflector, mutator, train, validation, console)
         result = await _METHODS[order.method](work, order)
-    spent = place.budget.ledger.total
-    usage = {"calls": spent.calls, "tokens": spent.tokens, "cost": spent.usage.cost}
-    write_json(order.output / RESULT, finite({"method": order.method.value, **result, "spent": usage}))
+    spent = list(map(asdict, place.budget.ledger.spent()))
+    write_json(order.output / RESULT, finite({"method": order.method.value, **result, "spent": spent}))
     console.print(f"written to {order.output}", markup=False)
 
 

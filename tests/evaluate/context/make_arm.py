@@ -17,8 +17,14 @@ def outcome_of(score: float | FailureKind) -> Outcome:
     return Outcome(score=0.0 if failure.kind.blame.value == "model" else None, failure=failure)
 
 
-def episode(task: str, seed: int, score: float | FailureKind, probe: str = "", seconds: float = 2.0) -> Episode:
-    context = Context(text="c", probe=probe, usage=Usage(calls=1, output_tokens=10, seconds=0.5))
+MADE = Usage(calls=1, output_tokens=10, cost=0.05, seconds=0.5)
+
+
+def episode(
+    task: str, seed: int, score: float | FailureKind, probe: str = "", seconds: float = 2.0, made: Usage = MADE
+) -> Episode:
+    """`made`: usage of the context."""
+    context = Context(text="c", probe=probe, usage=made)
     usage = Usage(calls=2, input_tokens=100, output_tokens=20, cost=0.25)
     run = Trajectory(
         environment="world", task_id=task, agent="a", seed=seed, context=context, turns=4, usage=usage, seconds=seconds

@@ -85,11 +85,35 @@ def test_a_budget_holds_over_all_starts_and_for_the_simulated_agent(tmp_path: Pa
     assert run(*arguments, limit, 0)[0] == 0
 
 
-def test_a_budget_holds_over_all_starts_of_a_served_model(tmp_path: Path) -> None:
-    def served(asked: object) -> Answer:
-        choice = {"index": 0, "message": {"role": "assistant", "content": "D0"}, "finish_reason": "stop"}
-        return Answer({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice]})
+def served(asked: object) -> Answer:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "D0"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+    return Answer({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage})
 
+
+def test_r30_a_comparison_says_what_each_role_took_and_no_part_of_a_cost_for_the_whole(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("openai/m: {input: 1, output: 2}")
+    with Loopback(served) as server:
+        arguments = ["--model", f"openai/m@{server.url}/v1", "--context", f"model:openai/c@{server.url}/v1"]
+        arguments += ["--context", "none", "--runs", 1, "--limit", 1, "--prices", prices]
+        status, said = run("eval", "ruleworld", *arguments, "--out", tmp_path / "out")
+    assert status == 0, said
+    data = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    runs = data["arms"][0]["runs"]
+    rows = {row["role"]: row for row in data["spent"]}
+    assert list(rows) == ["agent", "context", "total"]
+    assert [row["calls"] for row in rows.values()] == [2 * runs, runs, 3 * runs] and len(server.asked) == 3 * runs
+    assert rows["total"]["input_tokens"] == 30 * runs and rows["context"]["output_tokens"] == 2 * runs
+    assert rows["agent"]["cost"] == pytest.approx(2 * runs * 14e-6) and rows["agent"]["seconds"] > 0
+    assert rows["context"]["cost"] is None and rows["total"]["cost"] is None
+    assert [arm["cost"]["dollars"] for arm in data["arms"]] == [None, pytest.approx(14e-6)]
+    arms = [tmp_path / "out" / arm["name"] for arm in data["arms"]]
+    assert run("compare", *arms, "--out", tmp_path / "again")[0] == 0
+    assert json.loads((tmp_path / "again" / "comparison.json").read_text())["spent"] == data["spent"]
+
+
+def test_a_budget_holds_over_all_starts_of_a_served_model(tmp_path: Path) -> None:
     with Loopback(served) as server:
         model = ["--model", f"openai/m@{server.url}/v1", "--max-workers", 1]
         for _ in range(3):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cleartrace.episodes.types import FailureKind
+from cleartrace.episodes.types import FailureKind, Usage
 from cleartrace.evaluate.context.arm import Arm
 from cleartrace.evaluate.context.metrics import summarise
 from tests.evaluate.context.make_arm import arm, episode
@@ -62,8 +62,16 @@ def test_one_task_and_seed_has_one_run() -> None:
 
 def test_cost_is_per_run_and_context_apart() -> None:
     cost = summarise(arm({"a": [1.0], "b": [0.0]})).cost
-    assert (cost.agent_tokens, cost.context_tokens, cost.dollars) == (120, 10, 0.25)
+    assert (cost.agent_tokens, cost.context_tokens, cost.dollars) == (120, 10, pytest.approx(0.3))
     assert (cost.turns, cost.seconds, cost.seconds_per_turn, cost.context_seconds) == (4, 2.0, 0.5, 0.5)
+
+
+def test_dollars_are_unknown_where_the_context_has_tokens_and_no_price() -> None:
+    clean = arm({"a": [1.0]})
+    unpriced = episode("a", 0, 1.0, made=Usage(calls=1, output_tokens=10))
+    assert summarise(Arm.of("arm", clean.manifest, [unpriced])).cost.dollars is None
+    without = episode("a", 0, 1.0, made=Usage())
+    assert summarise(Arm.of("arm", clean.manifest, [without])).cost.dollars == 0.25
 
 
 def test_an_arm_without_runs_is_all_missing() -> None:

@@ -25,6 +25,9 @@ def test_a_playbook_is_learned_and_the_same_command_makes_no_run_twice(tmp_path:
     assert status == 0, said
     result = json.loads((out / "result.json").read_text())
     assert result["method"] == method and result["entries"] == len(load(out / "playbook.json")) > 0
+    spent = {row["role"]: row for row in result["spent"]}
+    assert list(spent) == ["agent", "total"] and spent["agent"]["calls"] == len(list(out.rglob("outcome.json")))
+    assert spent["agent"]["input_tokens"] > spent["agent"]["output_tokens"] > 0 and spent["total"]["cost"] is None
     stamps = {path: path.stat().st_mtime_ns for path in (out / "episodes").rglob("outcome.json")}
     before = (out / "playbook.json").read_bytes()
     assert run(*arguments)[0] == 0

@@ -16,13 +16,14 @@ from cleartrace.data.files import read_json_lines
 from cleartrace.learn.credit import Credits
 from cleartrace.learn.protocol import Reflection
 from cleartrace.learn.rcl.state import IterationLog, Row
+from cleartrace.llm.ledger import LEDGER, Ledger, Spent
 
 HISTORY, PLAYBOOK, RESULT, CREDIT = "history.jsonl", "playbook.json", "result.json", "credit.json"
 
 
 @dataclass(frozen=True)
 class LearnedRun:
-    """`ended`: why the run ended, '' while it goes on. `notes`: files that could not be read."""
+    """`ended`: why the run ended, '' while it goes on. `spent`: by role. `notes`: files that could not be read."""
 
     name: str
     rows: tuple[Row, ...]
@@ -31,6 +32,7 @@ class LearnedRun:
     playbook: Playbook
     ended: str
     credits: Credits | None
+    spent: tuple[Spent, ...]
     notes: tuple[str, ...]
 
 
@@ -57,6 +59,7 @@ def load_run(folder: Path) -> LearnedRun:
         playbook=load_playbook(folder / PLAYBOOK),
         ended=_ended(folder / RESULT),
         credits=_credits(folder / CREDIT, notes),
+        spent=_spent(folder / LEDGER, notes),
         notes=tuple(notes),
     )
 
@@ -83,3 +86,11 @@ def _credits(path: Path, notes: list[str]) -> Credits | None:
     except (OSError, ValueError) as error:
         notes.append(f"{path.name} cannot be read: {str(error).splitlines()[0]}")
         return None
+
+
+def _spent(path: Path, notes: list[str]) -> tuple[Spent, ...]:
+    try:
+        return Ledger.read(path).spent()
+    except (OSError, ValueError, KeyError) as error:
+        notes.append(f"{path.name} cannot be read: {str(error).splitlines()[0]}")
+        return ()

@@ -15,6 +15,7 @@ from cleartrace.context.playbook.types import Entry, Playbook, Revision, Source
 from cleartrace.learn.credit import Credit, Credits, Effect, Method
 from cleartrace.learn.protocol import Reflection
 from cleartrace.learn.rcl.report.load import load_run
+from cleartrace.learn.rcl.report.page import build_page
 from cleartrace.learn.rcl.report.story import Fate, stories
 from cleartrace.learn.rcl.sampler import Batch
 from cleartrace.learn.rcl.state import Edit, IterationLog, Run
@@ -47,6 +48,14 @@ def test_the_page_is_written_whole_and_escapes_what_models_wrote(folder: Path) -
     entry = json.loads((folder / "playbook.json").read_text())["entries"][0]
     assert entry["text"] in page and "&lt;i&gt;run" in page and "<i>run" not in page
     assert page.count('class="chart"') == 4 and "5 iterations" in page
+
+
+def test_r30_the_page_says_what_each_role_took(folder: Path) -> None:
+    agent, total = load_run(folder).spent
+    rows = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert (agent.role, agent.calls, total.role, total.calls) == ("agent", len(rows), "total", len(rows))
+    page = build_page(folder).read_text()
+    assert f"<td>agent</td><td>{agent.calls}</td><td>0</td><td>{agent.input_tokens}</td>" in page
 
 
 def test_a_torn_iteration_is_a_note_and_not_an_end(folder: Path) -> None:

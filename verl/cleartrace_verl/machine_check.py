@@ -19,7 +19,7 @@ def _engine(config: DictConfig) -> Iterator[str]:
     name = config.actor_rollout_ref.rollout.name
     package = ENGINE_PACKAGES.get(name)
     if package and importlib.util.find_spec(package) is None:
-        yield f"rollout engine {name}: pip install 'cleartrace[{name}]' on a machine with GPUs."
+        yield f"rollout engine {name}: install docker/trainer/requirements-{name}.txt as docs/cluster.md says."
 
 
 def missing_gpus(config: DictConfig) -> Iterator[str]:

@@ -31,7 +31,8 @@ def _data(config: DictConfig) -> Iterator[str]:
             if not path.exists():
                 yield (
                     f"data.{key}: there is no file {path}. `cleartrace data fetch` brings the published set, "
-                    "`bash recipe/cleaner/sft_tiny.sh` writes the demonstrations of sft_tiny."
+                    "`bash recipe/cleaner/sft_tiny.sh` writes the demonstrations of sft_tiny, and "
+                    "`cleartrace clear export --to verl` the rows of CLEAR."
                 )
                 continue
             import pyarrow.parquet as pq

@@ -64,6 +64,18 @@ def _counted(entry: Entry, tally: Tally | None) -> Entry:
     return entry.model_copy(update={"helpful": entry.helpful + tally.helpful, "harmful": entry.harmful + tally.harmful})
 
 
+def with_counts(playbook: Playbook, latest: Playbook) -> Playbook:
+    """The playbook with the counts of `latest` for revisions that stand in both."""
+    now = {(entry.id, entry.revision, entry.text): entry for entry in latest.entries}
+    entries = tuple(
+        entry.model_copy(update={"helpful": found.helpful, "harmful": found.harmful})
+        if (found := now.get((entry.id, entry.revision, entry.text)))
+        else entry
+        for entry in playbook.entries
+    )
+    return playbook.model_copy(update={"entries": entries})
+
+
 @dataclass(frozen=True)
 class Pruned:
     """`removed`: entries that went, as they were."""

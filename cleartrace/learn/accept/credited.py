@@ -21,7 +21,8 @@ class Credited:
     """Another policy, and after it a trial of every suspect entry: one with harmful marks ahead of helpful ones.
 
     A suspect is left out under equal seeds; it goes where its measured effect is not positive, so a tie keeps the
-    smaller context. It is tried again only when it has been rewritten or blamed again. Memory: `inner`, of the other
+    smaller context; where most pairs were lost, it stays. It is tried again only when it has been rewritten or blamed
+    again. Memory: `inner`, of the other
     policy; `tried`, harmful marks at the last trial by entry and revision.
 
     Args:
@@ -60,7 +61,13 @@ class Credited:
             runs += side.runs if verdict.kept else other.runs
             side = other if verdict.kept else side
         memory = {"inner": decision.memory, "tried": tried}
-        return Decision(playbook=side.playbook, verdicts=tuple(verdicts), runs=runs + side.runs, memory=memory)
+        return Decision(
+            playbook=side.playbook,
+            verdicts=tuple(verdicts),
+            runs=runs + side.runs,
+            memory=memory,
+            switched=decision.switched,
+        )
 
     def _suspects(self, playbook: Playbook, tried: dict[str, int]) -> list[Entry]:
         return [
@@ -77,10 +84,11 @@ class Credited:
         """Effect of leaving the entry out."""
         other = Side(bench.apply(side.playbook, (_deletion(entry),)), bench)
         found = differences(await other.scores(draws), await side.scores(draws))
-        if not found or other.playbook == side.playbook:
-            return _verdict(
-                entry, False, Standing.NO_EFFECT_SHOWN, "it cannot be left out, or nothing was scored"
-            ), other
+        if other.playbook == side.playbook:
+            return _verdict(entry, False, Standing.NO_EFFECT_SHOWN, "it cannot be left out"), other
+        if 2 * len(found) < len(draws):
+            lost = f"not judged, so it stays: {len(draws) - len(found)} of {len(draws)} pairs were lost"
+            return _verdict(entry, False, Standing.NO_EFFECT_SHOWN, lost), other
         effect = difference_interval(found)
         goes = effect.mean >= 0
         standing = Standing.VALIDATED if effect.low > 0 else Standing.HARMFUL if effect.high < 0 else None

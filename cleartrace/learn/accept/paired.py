@@ -98,11 +98,19 @@ class _Trial:
             await self.candidate.scores(now)
             self.draws += now
             with_edit, without = await self.candidate.scores(self.draws), await self.current.scores(self.draws)
-            found = differences(with_edit, without)
-            ruling = rule(found, len(planned) - len(self.draws), shrinks, self.policy.test)
+            found, left = differences(with_edit, without), len(planned) - len(self.draws)
+            may_tie = shrinks and (
+                left > 0 or self._scored_tasks(with_edit, without) >= self.policy.test.tasks_to_shrink
+            )
+            ruling = rule(found, left, may_tie, self.policy.test)
             if ruling:
                 anchors = [task.id for task in self.case.anchors]
                 return self._says(ruling, found, regressions(self.draws, with_edit, without, anchors))
+
+    def _scored_tasks(self, with_edit: Sequence[float | None], without: Sequence[float | None]) -> int:
+        """How many tasks have a pair."""
+        pairs = zip(self.draws, with_edit, without, strict=True)
+        return len({draw.task.id for draw, one, other in pairs if one is not None and other is not None})
 
     def _plan(self, seed: int, shrinks: bool) -> list[Draw]:
         """Equal for all edits of a decision with the same affected tasks, so that their runs without the edit are."""

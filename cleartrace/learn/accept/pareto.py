@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+from cleartrace.context.playbook.counts import with_counts
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.episodes.types import Task
 from cleartrace.learn.accept.protocol import Bench, Case, Decision, Draw, Standing, Verdict
@@ -14,15 +16,17 @@ from cleartrace.learn.accept.side import Side
 from cleartrace.llm.protocol import BudgetExhausted
 
 Scores = Mapping[str, float]
-"""Task id -> mean score."""
+"""Task id -> mean score; without the tasks that lost a run."""
+Member = tuple[Playbook, Scores]
 
 
 @dataclass(frozen=True)
 class Pareto:
-    """Keeps a candidate that is strictly the best on at least one task; draws the next playbook from the front.
+    """Takes a candidate that is strictly the best on at least one task into the front; draws the next playbook from it.
 
     A member's chance to be drawn is the number of tasks on which it is among the best. All members are run under the
-    same seeds. Memory: `front`, a list of {playbook, scores}.
+    same seeds, and what one lost is run again when a candidate has it. An edit is kept where the candidate is drawn.
+    Memory: `front`, a list of {playbook, scores}.
 
     Args:
         tasks: those that the front is taken over.
@@ -43,54 +47,88 @@ class Pareto:
         candidate = bench.apply(case.current, case.operations)
         if candidate == case.current:
             return Decision(playbook=case.current, memory=case.memory)
-        front = [(Playbook(**one["playbook"]), one["scores"]) for one in case.memory.get("front", [])]
-        runs = 0
+        sides = _Sides(self._draws(seed), bench)
         try:
-            if not front:
-                scores, n = await self._scores(case.current, bench, seed)
-                front, runs = [(case.current, scores)], n
-            found, n = await self._scores(candidate, bench, seed)
+            found = await sides.scores(candidate)
+            front = [await sides.completed(one, found) for one in _front(case)]
         except BudgetExhausted as stop:
-            verdict = self._verdict(case, False, Standing.BUDGET_SHORT, f"not judged, so not kept: {stop}")
-            return Decision(playbook=case.current, verdicts=(verdict,), runs=runs, memory=case.memory)
-        won = [id for id, score in found.items() if all(score > scores.get(id, 0.0) for _, scores in front)]
+            verdict = _verdict(case, False, Standing.BUDGET_SHORT, f"not judged, so not kept: {stop}")
+            return Decision(playbook=case.current, verdicts=(verdict,), runs=sides.runs, memory=case.memory)
+        won = [id for id, score in found.items() if all(score > scores.get(id, score) for _, scores in front)]
         if won:
             front = trimmed([*front, (candidate, found)], self.most)
-        shares = best_on([scores for _, scores in front])
-        stream = random.Random(f"{seed}:pareto:{case.iteration}")
-        drawn = stream.choices([playbook for playbook, _ in front], [max(n, 1e-9) for n in shares])[0]
-        reason = f"best on {', '.join(won)}" if won else "best on no task"
-        standing = Standing.UNTESTED if won else Standing.NO_EFFECT_SHOWN
-        kept = self._verdict(case, bool(won), standing, reason)
-        return Decision(playbook=drawn, verdicts=(kept,), runs=runs + n, memory={"front": _written(front)})
+        drawn = _drawn(front, random.Random(f"{seed}:pareto:{case.iteration}"))
+        return Decision(
+            playbook=drawn,
+            verdicts=(_judged(case, won, kept=drawn == candidate),),
+            runs=sides.runs,
+            memory={"front": _written(front)},
+            switched=drawn not in (candidate, case.current),
+        )
 
-    async def _scores(self, playbook: Playbook, bench: Bench, seed: int) -> tuple[dict[str, float], int]:
+    def _draws(self, seed: int) -> list[Draw]:
         stream = random.Random(f"{seed}:pareto:runs")
-        draws = [Draw(task, stream.getrandbits(31)) for task in self.tasks for _ in range(self.repeats)]
-        side = Side(playbook, bench)
-        by_task: dict[str, list[float]] = {}
-        for draw, score in zip(draws, await side.scores(draws), strict=True):
-            if score is not None:
-                by_task.setdefault(draw.task.id, []).append(score)
-        return {id: sum(scores) / len(scores) for id, scores in by_task.items()}, side.runs
+        return [Draw(task, stream.getrandbits(31)) for task in self.tasks for _ in range(self.repeats)]
 
-    def _verdict(self, case: Case, kept: bool, standing: Standing, reason: str) -> Verdict:
-        return Verdict(operations=case.operations, kept=kept, standing=standing, reason=reason)
+
+@dataclass
+class _Sides:
+    """Runs playbooks on the same draws. `runs`: how many were asked for."""
+
+    draws: Sequence[Draw]
+    bench: Bench
+    runs: int = 0
+
+    async def scores(self, playbook: Playbook, tasks: Sequence[str] | None = None) -> dict[str, float]:
+        """On these tasks, or on all."""
+        side = Side(playbook, self.bench)
+        draws = [one for one in self.draws if tasks is None or one.task.id in tasks]
+        try:
+            return {id: fmean(scores) for id, scores in (await side.by_task(draws)).items()}
+        finally:
+            self.runs += side.runs
+
+    async def completed(self, member: Member, found: Scores) -> Member:
+        """With scores on the tasks of `found` that it has none on, as far as they can be had now."""
+        playbook, scores = member
+        lost = [id for id in found if id not in scores]
+        return (playbook, {**scores, **await self.scores(playbook, lost)}) if lost else member
+
+
+def _front(case: Case) -> list[Member]:
+    """Its members with the counts that their entries have by now; at first the playbook in force."""
+    front = [(Playbook(**one["playbook"]), one["scores"]) for one in case.memory.get("front", [])]
+    return [(with_counts(playbook, case.current), scores) for playbook, scores in front] or [(case.current, {})]
+
+
+def _drawn(front: Sequence[Member], stream: random.Random) -> Playbook:
+    shares = best_on([scores for _, scores in front])
+    return stream.choices([playbook for playbook, _ in front], [max(n, 1e-9) for n in shares])[0]
+
+
+def _judged(case: Case, won: Sequence[str], kept: bool) -> Verdict:
+    reason = f"best on {', '.join(won)}" if won else "in the front before" if kept else "best on no task"
+    if won and not kept:
+        reason += ", but another one was drawn"
+    return _verdict(case, kept, Standing.UNTESTED if won or kept else Standing.NO_EFFECT_SHOWN, reason)
+
+
+def _verdict(case: Case, kept: bool, standing: Standing, reason: str) -> Verdict:
+    return Verdict(operations=case.operations, kept=kept, standing=standing, reason=reason)
 
 
 def best_on(members: Sequence[Scores]) -> list[int]:
-    """On how many tasks each member is among the best.
+    """On how many of the tasks that all have scores on each member is among the best.
 
     Example:
-        >>> best_on([{"a": 1.0, "b": 0.0}, {"a": 1.0, "b": 1.0}])
+        >>> best_on([{"a": 1.0, "b": 0.0}, {"a": 1.0, "b": 1.0, "c": 1.0}])
         [1, 2]
     """
-    tasks = sorted({id for scores in members for id in scores})
-    top = {id: max(scores.get(id, 0.0) for scores in members) for id in tasks}
-    return [sum(id in scores and scores[id] >= top[id] for id in tasks) for scores in members]
+    tasks = [id for id in members[0] if all(id in scores for scores in members)]
+    return [sum(scores[id] >= max(other[id] for other in members) for id in tasks) for scores in members]
 
 
-def trimmed(front: list[tuple[Playbook, Any]], most: int) -> list[tuple[Playbook, Any]]:
+def trimmed(front: list[Member], most: int) -> list[Member]:
     """Without members that another one equals or beats everywhere, and at most so many."""
     kept = [one for n, one in enumerate(front) if not any(_covers(front, other, n) for other in range(len(front)))]
     while len(kept) > most:
@@ -99,15 +137,13 @@ def trimmed(front: list[tuple[Playbook, Any]], most: int) -> list[tuple[Playbook
     return kept
 
 
-def _covers(front: Sequence[tuple[Playbook, Any]], other: int, one: int) -> bool:
-    """Of two equals the earlier stays."""
-    if other == one:
-        return False
+def _covers(front: Sequence[Member], other: int, one: int) -> bool:
+    """On every task that `one` was scored on, and somewhere better; of two equals the earlier stays."""
     theirs, mine = front[other][1], front[one][1]
-    if any(theirs.get(id, 0.0) < score for id, score in mine.items()):
+    if other == one or any(theirs.get(id, -1.0) < score for id, score in mine.items()):
         return False
-    return any(score > mine.get(id, 0.0) for id, score in theirs.items()) or other < one
+    return any(theirs[id] > score for id, score in mine.items()) or other < one
 
 
-def _written(front: Sequence[tuple[Playbook, Any]]) -> list[dict[str, Any]]:
+def _written(front: Sequence[Member]) -> list[dict[str, Any]]:
     return [{"playbook": playbook.model_dump(mode="json"), "scores": dict(scores)} for playbook, scores in front]

@@ -67,6 +67,7 @@ class Verdict(Record):
     """On one edit, or on several judged together.
 
     Args:
+        kept: they are in force.
         effect, low, high: mean score with the edit minus without it, and its 95 % interval; None where not measured.
         pairs: runs with the edit that have a run without it.
         regressions: ids of anchor tasks that scored lower with the edit than without it, worst first.
@@ -84,12 +85,18 @@ class Verdict(Record):
 
 
 class Decision(Record):
-    """The playbook from here on: the current one wherever no edit was kept. `runs`: agent runs that were asked for."""
+    """The playbook from here on: the current one with the edits that were kept.
+
+    Args:
+        runs: agent runs that were asked for.
+        switched: it is another one that the policy knows, and has neither the edits nor all that the current one has.
+    """
 
     playbook: Playbook
     verdicts: tuple[Verdict, ...] = ()
     runs: int = 0
     memory: dict[str, Any] = {}
+    switched: bool = False
 
 
 class AcceptancePolicy(Protocol):

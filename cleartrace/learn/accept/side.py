@@ -28,6 +28,14 @@ class Side:
             self._known.update({(draw.task.id, draw.seed): score for draw, score in zip(missing, scores, strict=True)})
         return [self._known[draw.task.id, draw.seed] for draw in draws]
 
+    async def by_task(self, draws: Sequence[Draw]) -> dict[str, list[float]]:
+        """Scores of the tasks none of whose runs was lost. Raises `BudgetExhausted`."""
+        found: dict[str, list[float | None]] = {}
+        for draw, score in zip(draws, await self.scores(draws), strict=True):
+            found.setdefault(draw.task.id, []).append(score)
+        whole = {task: [one for one in scores if one is not None] for task, scores in found.items()}
+        return {task: scores for task, scores in whole.items() if len(scores) == len(found[task])}
+
 
 def differences(with_edit: Sequence[float | None], without: Sequence[float | None]) -> list[float]:
     """Of the pairs that have both scores."""

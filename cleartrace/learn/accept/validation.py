@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from cleartrace.context.playbook.types import Playbook
 from cleartrace.episodes.types import PASS, Task
 from cleartrace.learn.accept.protocol import Bench, Case, Decision, Draw, Standing, Verdict
 from cleartrace.learn.accept.side import Side
@@ -31,8 +30,10 @@ def value(scores: Sequence[float]) -> float:
 class Validation:
     """Judges all edits of a proposal together, on fresh runs of the validation tasks.
 
-    Memory: `best`, the best value so far. It was a lucky draw more often than not, which makes the bar too high: this
-    is what was published, and `Paired` is what avoids it.
+    It is compared with the best on the tasks that the best was scored on. A task of which it lost a run counts as
+    failed there; tasks that the best lost and it did not are run for the playbook in force. Memory: `scores`, by task,
+    of the best so far. They were a lucky draw more often than not, which makes the bar too high: this is what was
+    published, and `Paired` is what avoids it.
 
     Args:
         tasks: validation tasks, none of them a train task.
@@ -51,44 +52,39 @@ class Validation:
         candidate = bench.apply(case.current, case.operations)
         if candidate == case.current:
             return Decision(playbook=case.current, memory=case.memory)
-        runs, best = 0, case.memory.get("best")
+        best: dict[str, list[float]] = dict(case.memory.get("scores", {}))
+        new, old = Side(candidate, bench), Side(case.current, bench)
         try:
-            if best is None:
-                best, n = await self._value(case.current, bench, f"{seed}:validation:first")
-                runs += n
-            found, n = await self._value(candidate, bench, f"{seed}:validation:{case.iteration}")
+            found = await new.by_task(self._draws(f"{seed}:validation:{case.iteration}"))
+            lost = [one for one in self._draws(f"{seed}:validation:first") if one.task.id in found.keys() - best.keys()]
+            best |= await old.by_task(lost)
         except BudgetExhausted as stop:
-            return self._decision(case, case.current, Standing.BUDGET_SHORT, f"not judged, so not kept: {stop}", runs)
-        kept = found > best
-        reason = f"{found:.4f} is {'above' if kept else 'not above'} the best so far, {best:.4f}"
-        standing = Standing.UNTESTED if kept else Standing.NO_EFFECT_SHOWN
-        playbook = candidate if kept else case.current
-        return self._decision(case, playbook, standing, reason, runs + n, max(found, best), found - best)
-
-    async def _value(self, playbook: Playbook, bench: Bench, name: str) -> tuple[float, int]:
-        """Runs that nobody's model is to blame for are left out; with none left the value is 0."""
-        stream = random.Random(name)
-        draws = [Draw(task, stream.getrandbits(31)) for task in self.tasks for _ in range(self.repeats)]
-        side = Side(playbook, bench)
-        scores = [score for score in await side.scores(draws) if score is not None]
-        return (value(scores) if scores else 0.0), side.runs
-
-    def _decision(
-        self,
-        case: Case,
-        playbook: Playbook,
-        standing: Standing,
-        reason: str,
-        runs: int,
-        best: float | None = None,
-        effect: float | None = None,
-    ) -> Decision:
-        verdict = Verdict(
-            operations=case.operations,
-            kept=playbook is not case.current,
-            standing=standing,
-            reason=reason,
-            effect=effect,
+            verdict = self._verdict(case, False, Standing.BUDGET_SHORT, f"not judged, so not kept: {stop}")
+            return Decision(playbook=case.current, verdicts=(verdict,), runs=new.runs + old.runs, memory=case.memory)
+        verdict = self._judged(case, found, best)
+        return Decision(
+            playbook=candidate if verdict.kept else case.current,
+            verdicts=(verdict,),
+            runs=new.runs + old.runs,
+            memory={"scores": found if verdict.kept else best},
         )
-        memory = case.memory if best is None else {"best": best}
-        return Decision(playbook=playbook, verdicts=(verdict,), runs=runs, memory=memory)
+
+    def _draws(self, name: str) -> list[Draw]:
+        stream = random.Random(name)
+        return [Draw(task, stream.getrandbits(31)) for task in self.tasks for _ in range(self.repeats)]
+
+    def _judged(self, case: Case, found: Mapping[str, list[float]], best: Mapping[str, list[float]]) -> Verdict:
+        if not best:
+            return self._verdict(case, False, Standing.NO_EFFECT_SHOWN, "not judged, so not kept: no run was scored")
+        failed = [0.0] * self.repeats
+        reached = value([score for task in best for score in found.get(task, failed)])
+        bar = value([score for scores in best.values() for score in scores])
+        kept = reached > bar
+        reason = f"{reached:.4f} is {'above' if kept else 'not above'} the best so far, {bar:.4f}"
+        if lost := len(best.keys() - found.keys()):
+            reason += f"; {lost} of {len(best)} tasks were lost and count as failed"
+        standing = Standing.UNTESTED if kept else Standing.NO_EFFECT_SHOWN
+        return self._verdict(case, kept, standing, reason, reached - bar)
+
+    def _verdict(self, case: Case, kept: bool, standing: Standing, reason: str, effect: float | None = None) -> Verdict:
+        return Verdict(operations=case.operations, kept=kept, standing=standing, reason=reason, effect=effect)

@@ -59,10 +59,8 @@ class LoopBench:
     def apply(self, playbook: Playbook, operations: Sequence[Operation]) -> Playbook:
         return fit(apply(playbook, operations, self.rules, self.source).playbook, self.budget)
 
-    def compacted(self, before: Playbook, kept: Sequence[Operation], after: Playbook) -> tuple[Entry, ...]:
-        """Entries that the kept edits left, and the budget did not."""
-        if not self.budget:
-            return ()
+    def gone(self, before: Playbook, kept: Sequence[Operation], after: Playbook) -> tuple[Entry, ...]:
+        """Entries that the kept edits left, and that are not there all the same."""
         there = {entry.id for entry in after.entries}
         edited = apply(before, kept, self.rules, self.source).playbook
         return tuple(entry for entry in edited.entries if entry.id not in there)

@@ -15,7 +15,7 @@ from cleartrace.learn.rcl.journal import Journal, NoJournal
 from cleartrace.learn.rcl.parts import Parts
 from cleartrace.learn.rcl.runs import Scored, scored
 from cleartrace.learn.rcl.sampler import Batch, SamplerState
-from cleartrace.learn.rcl.state import Edit
+from cleartrace.learn.rcl.state import Best, Edit
 from cleartrace.learn.rcl.streams import seed_of
 
 
@@ -43,13 +43,14 @@ class Iteration:
 
 @dataclass(frozen=True)
 class Ran:
-    """The first half: runs, and the sampler that has seen them."""
+    """The first half: runs, the sampler that has seen them, and the best playbook after the validation."""
 
     batch: Batch
     groups: list[Group]
     sampler: SamplerState
     train: Scored
     validation: list[Episode]
+    best: Best | None
 
     @property
     def episodes(self) -> list[Episode]:

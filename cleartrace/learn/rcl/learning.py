@@ -17,6 +17,8 @@ from cleartrace.learn.rcl.edit import Assessed, LoopBench, assess, rules_of
 from cleartrace.learn.rcl.iteration import Iteration, Learned
 from cleartrace.learn.rcl.state import Edit, Row, State
 
+_SWITCHED = "the policy of acceptance went on from another playbook of its own"
+
 
 class Reflections(Record):
     reflections: tuple[Reflection, ...]
@@ -93,33 +95,34 @@ async def _edit(
     bench = LoopBench(it.parts.runner, it.parts.provide, rules, source, it.config.playbook_budget)
     decision = await _decide(it, state, signals, assessed.playbook, made.applied, bench)
     kept = tuple(one for verdict in decision.verdicts if verdict.kept for one in verdict.operations)
-    compacted = bench.compacted(assessed.playbook, kept, decision.playbook)
-    edit = _account(assessed, proposal, made, decision, compacted)
+    edit = _account(assessed, proposal, made, decision, bench.gone(assessed.playbook, kept, decision.playbook))
     return Learned(
         playbook=decision.playbook,
         reflections=reflections,
         edit=edit,
-        summary=proposal.summary,
+        summary=_SWITCHED if decision.switched else proposal.summary,
         more_runs=_by_chance(reflections, proposal),
         acceptance=decision.memory,
         acceptance_runs=decision.runs,
         kept=len(kept),
-        note="" if kept else _why_nothing(proposal, edit),
+        note=_SWITCHED if decision.switched else "" if kept else _why_nothing(proposal, edit),
     )
 
 
 def _account(
-    assessed: Assessed, proposal: Proposal, made: Applied, decision: Decision, compacted: tuple[Entry, ...]
+    assessed: Assessed, proposal: Proposal, made: Applied, decision: Decision, gone: tuple[Entry, ...]
 ) -> Edit:
+    """`gone`: entries that are not in force although no edit removed them."""
     return Edit(
         tallies={id: (one.helpful, one.harmful, one.neutral) for id, one in assessed.tallies.items()},
         unknown=assessed.unknown,
-        pruned=assessed.pruned,
+        pruned=tuple(one for one in assessed.pruned if decision.playbook.entry(one.id) is None),
         applied=made.applied,
         rejected=made.rejected,
         refused=proposal.refused,
         verdicts=decision.verdicts,
-        compacted=compacted,
+        compacted=() if decision.switched else gone,
+        switched=gone if decision.switched else (),
     )
 
 

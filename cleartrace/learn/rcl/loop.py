@@ -11,6 +11,7 @@ from typing import Protocol
 
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.episodes.types import Task
+from cleartrace.learn.rcl.best import challenged
 from cleartrace.learn.rcl.config import RclConfig
 from cleartrace.learn.rcl.edit import fit
 from cleartrace.learn.rcl.journal import Journal, NoJournal
@@ -149,21 +150,23 @@ async def optimize(
         state = start(config, parts, Playbook() if playbook is None else playbook)
         store.begin(state)
     course = _Course(config, parts, {one.id: one for one in parts.train}, state, store, progress, guard)
-    final = None
     try:
-        stop, reason, final = await course.go()
+        stop, reason = await course.go()
     except BudgetExhausted as error:
         stop, reason = Stop.BUDGET, str(error)
     except LLMError as error:
         stop, reason = Stop.MODEL_FAILED, f"{type(error).__name__} in iteration {course.state.iteration + 1}: {error}"
-    result = Result(course.state, _best(course.state, final), tuple(course.history), stop, reason, final)
+    result = Result(course.state, course.best, tuple(course.history), stop, reason, course.final)
     store.finish(result)
     return result
 
 
 @dataclass
 class _Course:
-    """A run under way. `state` is that of the last finished iteration, whatever happens to the next one."""
+    """A run under way. `state` is that of the last finished iteration, whatever happens to the next one.
+
+    `final`, `final_best`: of the validation after the last iteration.
+    """
 
     config: RclConfig
     parts: Parts
@@ -173,9 +176,16 @@ class _Course:
     progress: Progress
     guard: Callable[[], None]
     history: list[Row] = field(default_factory=list)
+    final: Scored | None = None
+    final_best: Best | None = None
 
-    async def go(self) -> tuple[Stop, str, Scored | None]:
-        """Why it stopped, in a word and a sentence, and the last validation. Raises `LLMError`."""
+    @property
+    def best(self) -> Best:
+        state = self.state
+        return self.final_best or state.best or Best(playbook=state.playbook, value=None, iteration=state.iteration)
+
+    async def go(self) -> tuple[Stop, str]:
+        """Why it stopped, in a word and a sentence. Raises `LLMError`."""
         last = iterations(self.config, len(self.tasks))
         self.progress.begin(self.state, last)
         while self.state.iteration < last:
@@ -186,8 +196,9 @@ class _Course:
             self.progress.row(done.row)
             if self.state.spoiled >= SPOILED_LIMIT:
                 reason = f"no run was scored in the last {self.state.spoiled} iterations; {done.row.note}"
-                return Stop.NOTHING_SCORED, reason, None
-        return Stop.FINISHED, f"all {last} iterations are done", await self._validated()
+                return Stop.NOTHING_SCORED, reason
+        await self._validate()
+        return Stop.FINISHED, f"all {last} iterations are done"
 
     def _iteration(self) -> Iteration:
         number = self.state.iteration + 1
@@ -206,13 +217,15 @@ class _Course:
             detailed=self.store.detailed,
         )
 
-    async def _validated(self) -> Scored | None:
+    async def _validate(self) -> None:
         """The last edits are validated too. No state changes: a run made longer goes on as if it had never ended."""
         if self.config.skip_validation or not self.parts.validation:
-            return None
-        self.progress.phase(self.state.iteration, "validate")
-        provider = self.parts.provide(self.state.playbook)
-        return scored(await validate(self.parts.runner, provider, self.parts.validation, self.config.seed))
+            return
+        state, parts, seed = self.state, self.parts, self.config.seed
+        self.progress.phase(state.iteration, "validate")
+        runs = await validate(parts.runner, parts.provide(state.playbook), parts.validation, seed)
+        self.final_best = await challenged(state.best, state.playbook, state.iteration, runs, parts, seed)
+        self.final = scored(runs)
 
 
 def start(config: RclConfig, parts: Parts, playbook: Playbook) -> State:
@@ -273,11 +286,3 @@ def _continued(state: State | None, config: RclConfig, parts: Parts, allow_chang
         if getattr(state, name) != now[name] and not allow_change:
             raise SettingsError(f"the run was begun with other {what}; go back to them, or allow the change")
     return state.model_copy(update=now)
-
-
-def _best(state: State, final: Scored | None) -> Best:
-    if state.best is None or state.best.value is None:
-        return Best(playbook=state.playbook, value=final.value if final else None, iteration=state.iteration)
-    if final is not None and final.value is not None and final.value > state.best.value:
-        return Best(playbook=state.playbook, value=final.value, iteration=state.iteration)
-    return state.best

@@ -38,6 +38,7 @@ class _Ended(Record):
     iteration: int
     best_value: float | None
     best_iteration: int
+    best_val_n: int = 0
     final_val_pass: float | None = None
     final_val_tgc: float | None = None
     final_val_n: int = 0
@@ -121,6 +122,7 @@ class RunDirectory:
             iteration=result.state.iteration,
             best_value=result.best.value,
             best_iteration=result.best.iteration,
+            best_val_n=len(result.best.scores),
             final_val_pass=final.mean if final else None,
             final_val_tgc=final.passed if final else None,
             final_val_n=final.n if final else 0,

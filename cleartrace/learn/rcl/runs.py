@@ -26,11 +26,6 @@ class Scored:
     mean: float | None
     passed: float | None
 
-    @property
-    def value(self) -> float | None:
-        """By which playbooks are compared: 0.7 * mean score + 0.3 * share of full passes (spec 2.6, step 4)."""
-        return None if self.mean is None or self.passed is None else 0.7 * self.mean + 0.3 * self.passed
-
 
 def scored(episodes: Sequence[Episode]) -> Scored:
     """Figures of clean runs; probe runs are excluded by their type (R4)."""

@@ -17,13 +17,15 @@ class Best(Record):
     """The playbook that validated best, apart from the last one (R17).
 
     Args:
-        value: see `validate.Validation.value`; None where nothing was validated.
+        value: see `accept.validation.value`; None where nothing was validated.
         iteration: how many iterations had edited it.
+        scores: by validation task, of the runs that were scored.
     """
 
     playbook: Playbook
     value: float | None
     iteration: int
+    scores: dict[str, float] = {}
 
 
 class State(Record):
@@ -66,7 +68,7 @@ class Row(Record):
         signals, contrastive, replayed: tasks reflected on, those of them with passes and failures, those replayed.
         batch_replayed, batch_unseen, buffer: tasks of the batch from the failure buffer, never run before; its size.
         proposed, refused, rejected, kept: edits asked for; unusable as written; against the rules; kept.
-        note: why the iteration edited nothing, where it did not.
+        note: why the iteration edited nothing, where it did not; or that the policy took up another playbook.
     """
 
     iteration: int
@@ -118,6 +120,7 @@ class Edit(Record):
         tallies: entry id -> how often it was helpful, harmful, neutral in this iteration's reflections.
         pruned, compacted: entries that went for their counts, and for the budget.
         verdicts: of the policy of acceptance, on what was applied.
+        switched: entries that the playbook does not have with which the policy went on in place of this one.
     """
 
     tallies: dict[str, tuple[int, int, int]] = {}
@@ -128,6 +131,7 @@ class Edit(Record):
     refused: tuple[Refusal, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     compacted: tuple[Entry, ...] = ()
+    switched: tuple[Entry, ...] = ()
 
 
 class IterationLog(Record):

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cleartrace.episodes.types import Episode
+from cleartrace.learn.rcl.best import challenged
 from cleartrace.learn.rcl.groups import Group
 from cleartrace.learn.rcl.iteration import Iteration, Learned, Ran
 from cleartrace.learn.rcl.learning import learn, remember
 from cleartrace.learn.rcl.replay import record
 from cleartrace.learn.rcl.rows import record_of, row_of
-from cleartrace.learn.rcl.runs import Scored, run_batch, scored, validate
+from cleartrace.learn.rcl.runs import run_batch, scored, validate
 from cleartrace.learn.rcl.sampler import draw, next_chunk
 from cleartrace.learn.rcl.select import select
-from cleartrace.learn.rcl.state import Best, IterationLog, Row, State
+from cleartrace.learn.rcl.state import IterationLog, Row, State
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ async def step(it: Iteration, state: State) -> Done:
         iteration=it.number,
         playbook=learned.playbook,
         sampler=sampler,
-        best=_best(state, ran.val),
+        best=ran.best,
         solved=solved,
         more_runs=_more_runs(it, state, ran, learned),
         spoiled=0 if ran.train.n else state.spoiled + 1,
@@ -74,14 +75,8 @@ async def _run(it: Iteration, state: State) -> Ran:
         it.phase("validate")
         provider = it.parts.provide(state.playbook)
         validation = await validate(it.parts.runner, provider, it.parts.validation, config.seed)
-    return Ran(batch, groups, sampler, scored([run for one in groups for run in one.episodes]), validation)
-
-
-def _best(state: State, val: Scored) -> Best | None:
-    """Strictly better becomes the best; a playbook is validated before it is edited."""
-    if val.value is None or (state.best and state.best.value is not None and val.value <= state.best.value):
-        return state.best
-    return Best(playbook=state.playbook, value=val.value, iteration=state.iteration)
+    best = await challenged(state.best, state.playbook, state.iteration, validation, it.parts, config.seed)
+    return Ran(batch, groups, sampler, scored([run for one in groups for run in one.episodes]), validation, best)
 
 
 def _solved(state: State, groups: Sequence[Group]) -> tuple[str, ...]:

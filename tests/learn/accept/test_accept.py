@@ -21,6 +21,7 @@ from cleartrace.learn.accept import (
     Validation,
 )
 from cleartrace.learn.accept.betting import betting_interval, evidence, pairs_to_decide
+from cleartrace.learn.accept.pareto import best_on, trimmed
 from cleartrace.learn.accept.rule import rule
 from cleartrace.llm.protocol import BudgetExhausted
 
@@ -240,3 +241,81 @@ def test_the_rule_stops_at_the_fewest_pairs_that_can_decide():
         Criterion(pairs=3)
     with pytest.raises(ValueError, match="in \\[-1, 1\\]"):
         evidence([2.0])
+
+
+class Outage(Chances):
+    """Loses these tasks the first so many times that runs are asked for."""
+
+    def __init__(self, effects, base, lost, times=1):
+        super().__init__(effects, base)
+        self.lost, self.times = lost, times
+
+    async def scores(self, playbook, draws):
+        found = await super().scores(playbook, draws)
+        self.times -= 1
+        pairs = zip(draws, found, strict=True)
+        return [None if self.times >= 0 and one.task.id in self.lost else score for one, score in pairs]
+
+
+EVERY = frozenset(one.id for one in TASKS)
+BUT_T0 = EVERY - {"t0"}
+
+
+@pytest.mark.parametrize("lost", [EVERY, BUT_T0])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("policy", [Validation(TASKS), Pareto(TASKS)])
+def test_an_outage_lets_no_harmful_edit_in(policy, times, lost):
+    """On whichever side runs are lost: BAD fails every task that the playbook in force passes, and is as good on t0."""
+    harm = {BAD: {"*": -1.0, "t0": 0.0}}
+    first, _ = decide(policy, [add(BAD)], Outage(harm, 1.0, lost, times))
+    assert texts(first.playbook) == [] and not first.verdicts[0].kept
+    again, _ = decide(policy, [add(BAD)], Chances(harm, 1.0), memory=first.memory, iteration=4)
+    assert texts(again.playbook) == [] and not again.verdicts[0].kept
+
+
+def test_validation_measures_what_the_best_lost_and_counts_what_the_candidate_lost_as_failed():
+    gains = {GOOD: {"t0": 1.0, "t1": 1.0}}
+    decision, bench = decide(Validation(TASKS), [add(GOOD)], Outage(gains, 0.0, BUT_T0))
+    assert decision.verdicts[0].kept and bench.runs == 8 + 1, "only what the candidate was scored on can be compared"
+    assert decision.memory == {"scores": {"t0": [1.0]}}
+    decision, bench = decide(Validation(TASKS), [add(IDLE)], Chances(gains, 0.0), memory=decision.memory)
+    assert set(decision.memory["scores"]) == EVERY and bench.runs == 8 + 7
+    full = {"scores": {one.id: [0.5] for one in TASKS}}
+    decision, _ = decide(Validation(TASKS), [add(GOOD)], Outage(gains, 0.0, BUT_T0), memory=full)
+    assert not decision.verdicts[0].kept and "7 of 8 tasks were lost and count as failed" in decision.verdicts[0].reason
+
+
+def test_a_task_that_one_member_lost_makes_no_other_the_best_on_it():
+    assert best_on([{"t0": 1.0}, {"t0": 0.0, "t1": 1.0}]) == [1, 0]
+    members = [(Playbook(), {"t0": 1.0}), (Playbook(next_id=2), {"t0": 0.5, "t1": 1.0})]
+    assert trimmed(members, 5) == members, "neither is known to be as good as the other on all tasks"
+    assert trimmed([members[0], (Playbook(next_id=3), {"t0": 1.0, "t1": 0.0})], 5)[0] == members[0]
+
+
+def test_a_pareto_edit_is_kept_where_it_is_in_force():
+    """And the counts of this iteration live on in whichever playbook is drawn."""
+    bench = Chances({GOOD: {"t0": 1.0, "t1": -1.0}, IDLE: {"t1": 2.0, "t0": -1.0}}, base=0.0)
+    old = Entry(id="e9", section="rules", text="An entry from before.")
+    policy, start = Pareto(TASKS[:2]), Playbook(entries=(old,))
+    first, _ = decide(policy, [add(GOOD)], bench, current=start)
+    counted = Playbook(entries=(old.model_copy(update={"helpful": 3}), *first.playbook.entries[1:]), next_id=2)
+    seen = set()
+    for n in range(9):
+        found, _ = decide(policy, [add(IDLE)], bench, current=counted, memory=first.memory, iteration=n)
+        in_force = IDLE in texts(found.playbook)
+        assert found.verdicts[0].kept is in_force and found.playbook.entry("e9").helpful == 3
+        assert found.switched is False, "the only other member is the playbook in force"
+        seen.add(in_force)
+        other, _ = decide(policy, [add(BAD)], bench, current=found.playbook, memory=found.memory, iteration=n)
+        assert other.switched is (other.playbook != found.playbook) and other.playbook.entry("e9").helpful == 3
+    assert seen == {True, False}
+
+
+def test_a_tie_on_what_an_outage_left_drops_nothing():
+    current = Playbook(entries=(Entry(id="e1", section="rules", text=IDLE, harmful=3),))
+    policy, drop = Paired(Criterion(tasks_to_shrink=8)), [Operation(op=Op.DELETE, entry_ids=("e1",))]
+    decision, _ = decide(policy, drop, Chances(BENCH, unscored=frozenset({"t5"})), current=current)
+    assert texts(decision.playbook) == [IDLE] and decision.verdicts[0].pairs >= 26
+    trial = Credited(Always(), TASKS, draws=24)
+    decision, _ = decide(trial, [], Chances(BENCH, unscored=BUT_T0), current=current)
+    assert texts(decision.playbook) == [IDLE] and "pairs were lost" in decision.verdicts[0].reason

@@ -50,7 +50,7 @@ def test_a32_ruleworld_learns_without_a_model(tmp_path):
 def test_the_documented_lines_learn_a_playbook_and_measure_it(tmp_path, monkeypatch):
     readme = Path(__file__).resolve().parents[3] / "README.md"
     lines = [line for line in readme.read_text().splitlines() if line.startswith("cleartrace ") and "rcl-demo" in line]
-    assert ["optimize", "report", "context"] == [line.split()[1] for line in lines]
+    assert [line.split()[1] for line in lines] == ["optimize", "report", "context"]
     monkeypatch.chdir(tmp_path)
     for line in lines:
         done = CliRunner().invoke(app, shlex.split(line, comments=True)[1:], env={"COLUMNS": "200", "TERM": "dumb"})

@@ -8,6 +8,8 @@ import pytest
 from cleartrace.context.playbook.ops import Op, Operation
 from cleartrace.context.playbook.types import Entry, Playbook
 from cleartrace.learn.accept import Decision, Standing, Verdict
+from cleartrace.learn.facts import Facts
+from cleartrace.learn.memory.memory import OptimizerMemory
 from cleartrace.learn.rcl.config import Perturbation, RclConfig
 from cleartrace.learn.rcl.loop import SettingsError, Stop, optimize, start
 from cleartrace.learn.rcl.step import Iteration, step
@@ -192,6 +194,28 @@ def test_a_policy_is_told_affected_and_anchor_tasks():
 
     run(RclConfig(iterations=2, batch_size=0), parts(3, acceptance=Watch()), book("rule t1 says pass"))
     assert [one.id for one in seen[0].anchors] == ["t1"] and len(seen[0].affected) == 1
+
+
+def test_a_playbook_taken_up_by_the_policy_is_told_as_such():
+    """Row, record and memory call no edit kept that is not in force, no entry compacted, none pruned that is back."""
+
+    class Switch:
+        name = "switch"
+
+        async def decide(self, case, bench, seed):
+            waits = Verdict(operations=case.operations, kept=False, standing=Standing.UNTESTED, reason="it waits")
+            return Decision(playbook=book("an entry of some length"), verdicts=(waits,), switched=True)
+
+    seed = book("an entry of some length", "and a second, which goes")
+    config = RclConfig(batch_size=1, playbook_budget=500, use_optimization_state=True)
+    made = parts(1, acceptance=Switch(), memory=OptimizerMemory(None, Facts("toy", "", {})))
+    done = one_step(config, made, seed)
+    assert (done.row.kept, done.row.compacted) == (0, 0) and "another playbook" in done.row.note
+    assert [one.id for one in done.record.edit.switched] == ["e2"]
+    (remembered,) = done.state.memory.change_ledger
+    assert remembered.operations == () and "another playbook" in remembered.summary
+    pruned = one_step(RclConfig(batch_size=1, prune_threshold=1), parts(1, acceptance=Switch()), seed)
+    assert [one.id for one in pruned.record.edit.pruned] == ["e2"]
 
 
 def test_single_pass_visits_every_task_once_and_ends():

@@ -19,6 +19,7 @@ class Fate(str, Enum):
     EDITED_AWAY = "removed by an edit"
     PRUNED = "pruned for its counts"
     COMPACTED = "left out for the budget"
+    SWITCHED = "in a playbook that another one took the place of"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def stories(
         edits = [(entry, Fate.EDITED_AWAY) for change in log.edit.applied for entry in change.removed]
         edits += [(entry, Fate.PRUNED) for entry in log.edit.pruned]
         edits += [(entry, Fate.COMPACTED) for entry in log.edit.compacted]
+        edits += [(entry, Fate.SWITCHED) for entry in log.edit.switched]
         # An edit that a policy took back removed nothing.
         gone += [(entry, fate, log.iteration) for entry, fate in edits if entry.id not in ended]
     found = [*gone, *ended.values()]

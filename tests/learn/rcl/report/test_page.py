@@ -94,13 +94,15 @@ def test_a_story_by_hand() -> None:
         for n, (kind, score) in enumerate([("clean", 0.5), ("clean", 0.0), ("probe", 0.0)])
     )
     change = Change(operation=Operation(op=Op.DELETE, entry_ids=("e3",)), removed=(deleted,))
+    elsewhere = Entry(id="e4", section="s", text="Wait.", source=source)
     logs = [log(1, Edit(), runs), log(2, Edit(pruned=(pruned,))), log(3, Edit(applied=(change,)))]
+    logs.append(log(4, Edit(switched=(elsewhere,))))
     said = {1: (Reflection(task_ids=("t1",), episodes=("r1",), analysis="It did not look."),)}
     effect = Effect(mean=0.2, low=0.1, high=0.3, n=50)
     credits = Credits(credits=tuple(
         Credit(entry_id="e1", revision=revision, method=Method.DROPOUT, effect=effect) for revision in (1, 2)
     )[:2])  # fmt: skip
-    one, two, three = stories(Playbook(entries=(kept,)), logs, said, credits)
+    one, two, three, four = stories(Playbook(entries=(kept,)), logs, said, credits)
     assert (one.fate, one.helpful, one.harmful, one.effect) == (Fate.KEPT, 5, 1, effect)
     assert [(text.iteration, text.text) for text in one.texts] == [(1, "Look first."), (2, "Look twice.")]
     [failure] = one.texts[0].failures
@@ -108,5 +110,6 @@ def test_a_story_by_hand() -> None:
     assert one.texts[1].failures[0].score is None
     assert (two.id, two.fate, two.until) == ("e2", Fate.PRUNED, 2)
     assert (three.id, three.fate, three.until) == ("e3", Fate.EDITED_AWAY, 3)
+    assert (four.id, four.fate, four.until) == ("e4", Fate.SWITCHED, 4)
     former = Credits(credits=(Credit(entry_id="e1", revision=1, method=Method.DROPOUT, effect=effect),))
     assert stories(Playbook(entries=(kept,)), logs, said, former)[0].effect is None, "it is of another text"

@@ -15,7 +15,8 @@ from cleartrace.environments.protocol import EnvironmentFault
 
 _SCRIPT = Path(__file__).with_name("worker.py")
 _TAIL = 1000
-_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+"""Of the environment variables. Agents' code runs in this process, so no key or token may be among them."""
 
 
 class TimeLimit(EnvironmentFault):
@@ -29,7 +30,7 @@ class Process:
         self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115  # as long-lived as the process
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.busy = False
-        environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
             self._process = subprocess.Popen(
                 [python, str(_SCRIPT), str(root)],

@@ -45,6 +45,7 @@ class AppWorld:
             raise Exception(self.tape["broken"])
         self.outputs = Path(ROOT[0], "experiments", "outputs", experiment_name)
         self.outputs.mkdir(parents=True)
+        Path(ROOT[0], "variables.txt").write_text("\\n".join(os.environ))
         with open(Path(ROOT[0], "log.txt"), "a") as log:
             log.write(f"built {task_id} {os.getpid()} {timeout_seconds} {raise_on_failure}\\n")
         self.done, self.passing = False, set()

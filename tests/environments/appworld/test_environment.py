@@ -48,6 +48,15 @@ def test_tasks_come_from_the_data_with_their_scenarios(tmp_path: Path) -> None:
         env.session("zz_1", 0)
 
 
+def test_no_key_is_where_agents_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    env = world(tmp_path)
+    env.session("aa_1", 0).start()
+    env.close()
+    variables = set((env.root / "variables.txt").read_text().split())
+    assert variables >= {"PATH", "APPWORLD_ROOT"} and "OPENAI_API_KEY" not in variables
+
+
 def test_gold_passes_and_an_empty_agent_does_not(tmp_path: Path) -> None:
     env = world(tmp_path, raise_on_failure=False)
     session = env.session("aa_1", 0)

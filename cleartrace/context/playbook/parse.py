@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ _ID_NAMES = ("entry_ids", "entry_id", "ids", "id")
 _TEXT_NAMES = ("texts", "text", "content", "contents", "new_content")
 _LISTS = ("operations", "edits", "mutations")
 _SUMMARIES = ("mutation_summary", "summary")
+_VALUE_BEGINS = re.compile(r"[{\[](?=\s*[{\[\"'])")
+_STRING_OR_BRACKET = re.compile(
+    r""""(?:[^"\\]|\\.)*(?:"|\Z)|(?<=[\s{\[:,(])'(?:[^'\\]|\\.)*(?:'|\Z)|[{}\[\]]""", re.DOTALL
+)
 
 
 class Read(NamedTuple):
@@ -44,6 +49,8 @@ def read_operations(raw: object, tasks: Collection[str] | None = None) -> Read:
         ('ADD', ('Read the total twice.',), 'not an object but a text')
     """
     if isinstance(raw, str):
+        if _is_cut_off(raw):
+            return Read((), (Refusal(proposed=None, reason="the JSON of the reply has no end"),))
         raw = _found_in(raw)
         if raw is None:
             return Read((), (Refusal(proposed=None, reason="the reply holds no JSON with operations"),))
@@ -63,7 +70,7 @@ def read_operations(raw: object, tasks: Collection[str] | None = None) -> Read:
 def read_summary(raw: object) -> str:
     """The `mutation_summary` of a reply, '' where it has none."""
     if isinstance(raw, str):
-        raw = _found_in(raw)
+        raw = None if _is_cut_off(raw) else _found_in(raw)
     found = (raw.get(name) for name in _SUMMARIES) if isinstance(raw, dict) else ()
     return str(written(next((text.strip() for text in found if isinstance(text, str)), "")))
 
@@ -77,6 +84,26 @@ def _found_in(text: str) -> object:
             return candidate
         if isinstance(candidate, list) and (not candidate or any(isinstance(one, dict) for one in candidate)):
             return candidate
+    return None
+
+
+def _is_cut_off(text: str) -> bool:
+    """Whether a value begins that is never closed: what stands in it whole is not all that was meant."""
+    position = 0
+    while begins := _VALUE_BEGINS.search(text, position):
+        end = _end_of_value(text, begins.start())
+        if end is None:
+            return True
+        position = end
+    return False
+
+
+def _end_of_value(text: str, start: int) -> int | None:
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text, start):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token.group(), 0)
+        if depth == 0:
+            return token.end()
     return None
 
 

@@ -15,7 +15,7 @@ from cleartrace.learn.protocol import Proposal, Reflection, Signal
 from cleartrace.learn.rcl.streams import seed_of
 from cleartrace.learn.reflect.runs import BUDGET, Budget
 from cleartrace.learn.reflect.tasks import runs_in, shown
-from cleartrace.llm.protocol import LLM, Malformed, Refused, Request, Role, Thinking
+from cleartrace.llm.protocol import LLM, Finish, Malformed, Refused, Request, Role, Thinking
 from cleartrace.trajectory.record import written
 
 
@@ -72,10 +72,13 @@ class LLMMutator:
             seed=seed_of(seed, "mutate"),
         )
         try:
-            text = (await self._llm.complete(request)).text
+            reply = await self._llm.complete(request)
         except (Refused, Malformed) as error:
             return Proposal(prompt_hash=prompt.hash, error=f"there is no answer: {error}")
-        return read_proposal(text, self._options.operations, tasks, prompt.hash)
+        if reply.finish is Finish.LENGTH:
+            cut = "the reply was cut off at the limit of tokens, and edits with it"
+            return Proposal(raw=written(reply.text) or "", prompt_hash=prompt.hash, error=cut)
+        return read_proposal(reply.text, self._options.operations, tasks, prompt.hash)
 
     async def _runs(self, signals: Sequence[Signal], reflections: Sequence[Reflection], seed: int) -> list[str]:
         if self._summariser is not None:

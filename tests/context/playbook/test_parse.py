@@ -99,6 +99,24 @@ def test_r14_operations_are_found_in_text_with_brackets_before_them():
     assert read_summary(text) == "m"
 
 
+@pytest.mark.parametrize("end", ["", "\n```", '"', " and so on.", "}"])
+@pytest.mark.parametrize("start", ["", "```json\n", "First [ADD]: "])
+def test_nothing_is_taken_out_of_a_reply_that_was_cut_off(start, end):
+    whole = json.dumps({"mutation_summary": "m", "operations": [ADD, ADD, {"op": "DELETE", "entry_id": "e1 ]}"}]})
+    for cut in range(1, len(whole) - 1):
+        text = start + whole[:cut] + end
+        assert read_operations(text).operations == () and read_summary(text) == "", text
+    assert len(read_operations(start + whole).operations) == 3
+    assert reasons(whole[:-9]) == ["the JSON of the reply has no end"]
+
+
+def test_prose_and_python_around_the_json_are_no_cut():
+    told = "He's 5\" tall [see {x} and [a]: "
+    python = str({"operations": [{"op": "ADD", "content": 'Say "it\'s [open" twice.'}]})
+    for text in (told + json.dumps([ADD]) + " :[", told + python):
+        assert len(read_operations(text).operations) == 1
+
+
 def test_source_tasks_are_those_that_were_reflected_on():
     raw = [
         ADD,

@@ -16,7 +16,7 @@ from cleartrace.learn.mutate.mutator import read_proposal
 from cleartrace.learn.mutate.prompt import DEFAULTS
 from cleartrace.learn.protocol import EntryVerdict, FailureType, Reflection, Tag
 from cleartrace.learn.reflect.reply import nothing
-from cleartrace.llm.protocol import Malformed, RateLimited, Refused, Role
+from cleartrace.llm.protocol import Finish, Malformed, Message, RateLimited, Refused, Reply, Role
 from cleartrace.llm.scripted import Scripted
 from tests.learn.samples import FACTS, PLAYBOOK, signal
 
@@ -131,6 +131,15 @@ def test_r15_braces_in_a_section_do_not_break_the_prompt():
 def test_no_answer_means_no_edits(error):
     found = propose(Scripted([error]))
     assert found.operations == () and "no answer" in found.error
+
+
+def test_a_reply_cut_at_the_limit_of_tokens_is_an_error_and_no_part_of_it_an_edit():
+    whole = reply({"op": "ADD", "content": "Look at the receipt."}, UPDATE)
+    for text in (whole[:-30], f"First {whole}, but better:"):
+        cut = Reply(message=Message(role="assistant", content=text), finish=Finish.LENGTH)
+        found = propose(Scripted([cut]))
+        assert (found.operations, found.refused, found.raw) == ((), (), text) and "limit of tokens" in found.error
+    assert propose(Scripted([whole[:-30]])).error == "the JSON of the reply has no end"
 
 
 def test_another_error_is_raised():

@@ -12,6 +12,8 @@ from cleartrace.context.playbook.text import same, section_key
 from cleartrace.context.playbook.types import Entry, Playbook
 
 OTHERS = "others"
+MIN_CHARS = 11
+"""Fewest characters of a text unless told otherwise."""
 
 
 class Refused(ValueError):
@@ -41,7 +43,7 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = Field(default=11, ge=1)
+    min_chars: int = Field(default=MIN_CHARS, ge=1)
     cap_chars: int = Field(default=0, ge=0)
     add_only: bool = False
     sections: tuple[str, ...] | None = None

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from cleartrace.context.playbook.rules import MIN_CHARS
 from cleartrace.learn.rcl.replay import ReplayRules
 from cleartrace.learn.rcl.sampler import SamplingRules
 from cleartrace.learn.rcl.select import SelectionRules
@@ -91,7 +92,9 @@ class RclConfig(BaseModel):
         1, ge=0, description="With auxiliary_losses: extra runs, once, of a task that failed by chance."
     )
     add_only: bool = Field(False, description="Refuse every edit but additions.")
-    entry_char_cap: int = Field(0, ge=0, description="Longest entry in characters; 0 for no limit.")
+    entry_char_cap: int = Field(
+        0, ge=0, description=f"Longest entry in characters, at least {MIN_CHARS}; 0 for no limit."
+    )
     prune_threshold: int = Field(0, ge=0, description="Drop entries with so many more harmful than helpful marks.")
     playbook_budget: int = Field(0, ge=0, description="Most tokens of the playbook, enforced; 0 for no limit.")
     use_optimization_state: bool = Field(
@@ -122,6 +125,13 @@ class RclConfig(BaseModel):
     @classmethod
     def _zero_is_off(cls, value: Any) -> Any:
         return 1 if value == 0 and not isinstance(value, bool) else value
+
+    @field_validator("entry_char_cap")
+    @classmethod
+    def _an_entry_fits(cls, value: int) -> int:
+        if 0 < value < MIN_CHARS:
+            raise ValueError(f"no entry fits: it has at least {MIN_CHARS} characters, got a cap of {value}")
+        return value
 
     @model_validator(mode="after")
     def _each_has_an_effect(self) -> RclConfig:

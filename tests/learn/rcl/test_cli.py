@@ -124,9 +124,14 @@ def test_a_written_file_reads_as_the_same_settings(tmp_path):
         ({"model": "openai/x", "trace_summarizer_model": "openai/y"}, "without summarize_traces"),
         ({"model": "openai/x", "omit_mutator_traces": True, "summarize_traces": True}, "beside summarize_traces"),
         ({"model": "openai/x", "optimization_state_model": "openai/y"}, "without use_optimization_state"),
+        ({"reflector_reads": "shell"}, "reflector_reads has no effect on ruleworld without a model"),
+        ({"model": "openai/x", "shell_calls": 5}, "shell_calls has no effect without reflector_reads=shell"),
+        ({"model": "openai/x", "shell_seconds": 1.0}, "shell_seconds has no effect without reflector_reads=shell"),
+        ({"model": "openai/x", "reflector_reads": "shel"}, "reflector_reads: Input should be"),
         ({"model": "openai/x", "max_cost": 1.0}, "without prices"),
         ({"skip_validation": True, "val_split": "test"}, "with skip_validation"),
         ({"reflector_prompt_style": "enriched", "auxiliary_losses": False}, "they are one switch"),
+        ({"entry_char_cap": 10}, "entry_char_cap: no entry fits: it has at least 11 characters, got a cap of 10"),
         ({"batch_size": "many"}, "batch_size: Input should be a valid integer"),
         ({"perturbation_set": "most"}, "perturbation_set: Input should be"),
     ],
@@ -205,6 +210,47 @@ def test_a_run_against_a_served_model(tmp_path):
     roles = {json.loads(line)["role"] for line in (tmp_path / "ledger.jsonl").read_text().splitlines()}
     assert roles == {"agent", "reflector", "mutator", "state"}
     assert [row["probes"] for row in read_history(tmp_path)] == [3, 3]
+
+
+class Read(Served):
+    """Its reflector calls the shell twice before it answers; `broken`: the endpoint then refuses the key."""
+
+    def __init__(self, broken: bool) -> None:
+        super().__init__()
+        self.broken = broken
+
+    def __call__(self, asked: Asked) -> Answer:
+        messages = asked.body["messages"]
+        if "# Reading the runs" not in messages[0]["content"]:
+            return super().__call__(asked)
+        read = sum(one["role"] == "tool" for one in messages)
+        if read == 2:
+            return Answer({"error": {"message": "no such key"}}, status=401) if self.broken else super().__call__(asked)
+        self.roles.append("reader")
+        function = {"name": "shell", "arguments": json.dumps({"command": ["ls", "head -n 3 run-1/view.md"][read]})}
+        call = {"id": f"c{read}", "type": "function", "function": function}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+        return Answer({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": {}})
+
+
+def test_a13_a_reflector_with_a_shell_that_broke_goes_on_where_it_was(tmp_path):
+    read, whole, broken = Read(broken=False), tmp_path / "whole", tmp_path / "broken"
+    with Loopback(read) as server:
+        words = [*SMALL, "--iterations", "1", "--skip-validation", "--max-workers", "1", "--reflector-reads", "shell"]
+        words = ["ruleworld", *words, "--model", f"openai/m@{server.url}/v1"]
+        call(*words, "--output", str(whole))
+        read.broken, read.roles = True, []
+        said = call(*words, "--output", str(broken), status=1)
+        assert "Rejected in iteration 1" in said and "no such key" in said and read.roles.count("reader") == 2
+        read.broken, read.roles = False, []
+        call("--resume", str(broken))
+        assert read.roles == ["reflector", "mutator"]
+    assert (broken / "history.jsonl").read_bytes() == (whole / "history.jsonl").read_bytes()
+    (kept,) = (broken / "iterations/0001/reflections").iterdir()
+    (found,) = json.loads(kept.read_text())["result"]["reflections"]
+    assert found["analysis"] == "a rule was not known"
+    assert [one["line"] for one in found["shell"]] == ["ls", "head -n 3 run-1/view.md"]
 
 
 def test_an_endpoint_that_refuses_the_key_stops_the_run_with_its_name(tmp_path):

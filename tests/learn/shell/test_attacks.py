@@ -88,8 +88,24 @@ def test_a_quoted_dollar_or_bar_is_part_of_a_pattern(folder: Path) -> None:
 
 def test_a_pattern_cannot_hang(folder: Path) -> None:
     (folder / "many").write_text("a" * 40_000 + "b\n")
+    shell, begun = Shell(folder), time.monotonic()
+    assert shell.run("grep '(a+)+$' many") == "(no match)"
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{100000000}", "(?:(?:a{1000}){1000}){1000}", "(?R)", r"(a)\1", "(", "(((x{90}){90}){90}){90}"]
+)
+def test_a_pattern_cannot_take_the_memory(folder: Path, pattern: str) -> None:
+    shell = Shell(folder)
+    assert "is wrong: " in shell.run(f"grep -r '{pattern}'")
+    assert shell.log[0].ended is Ended.REFUSED
+
+
+def test_a_search_is_stopped_at_the_end_of_its_time(folder: Path) -> None:
+    (folder / "many").write_text("ab\n" * 3_000_000)
     shell, begun = Shell(folder, Limits(call_seconds=0.2)), time.monotonic()
-    assert "stopped after 0.2 s" in shell.run("grep '(a+)+$' many")
+    assert "stopped after 0.2 s" in shell.run("grep -c 'x|y' many")
     assert time.monotonic() - begun < 3 and shell.log[0].ended is Ended.TOO_LONG
 
 

@@ -35,7 +35,8 @@ class Remembered(Record):
 
 async def learn(it: Iteration, state: State, signals: Sequence[Signal]) -> Learned:
     if not signals:
-        return Learned(state.playbook, acceptance=state.acceptance, note="no task gave a signal")
+        edit = Edit(compacted=state.left_out)
+        return Learned(state.playbook, edit=edit, acceptance=state.acceptance, note="no task gave a signal")
     it.phase("reflect")
     reflections = await _reflect(it, state.playbook, signals)
     assessed = assess(state.playbook, reflections, it.config.prune_threshold)
@@ -95,7 +96,8 @@ async def _edit(
     bench = LoopBench(it.parts.runner, it.parts.provide, rules, source, it.config.playbook_budget)
     decision = await _decide(it, state, signals, assessed.playbook, made.applied, bench)
     kept = tuple(one for verdict in decision.verdicts if verdict.kept for one in verdict.operations)
-    edit = _account(assessed, proposal, made, decision, bench.gone(assessed.playbook, kept, decision.playbook))
+    gone = bench.gone(assessed.playbook, kept, decision.playbook)
+    edit = _account(assessed, proposal, made, decision, left_out=state.left_out, gone=gone)
     return Learned(
         playbook=decision.playbook,
         reflections=reflections,
@@ -110,9 +112,15 @@ async def _edit(
 
 
 def _account(
-    assessed: Assessed, proposal: Proposal, made: Applied, decision: Decision, gone: tuple[Entry, ...]
+    assessed: Assessed,
+    proposal: Proposal,
+    made: Applied,
+    decision: Decision,
+    *,
+    left_out: tuple[Entry, ...],
+    gone: tuple[Entry, ...],
 ) -> Edit:
-    """`gone`: entries that are not in force although no edit removed them."""
+    """`left_out`: for the budget, at the start. `gone`: entries that are not in force although no edit removed them."""
     return Edit(
         tallies={id: (one.helpful, one.harmful, one.neutral) for id, one in assessed.tallies.items()},
         unknown=assessed.unknown,
@@ -121,7 +129,7 @@ def _account(
         rejected=made.rejected,
         refused=proposal.refused,
         verdicts=decision.verdicts,
-        compacted=() if decision.switched else gone,
+        compacted=left_out if decision.switched else (*left_out, *gone),
         switched=gone if decision.switched else (),
     )
 

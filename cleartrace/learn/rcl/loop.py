@@ -231,10 +231,12 @@ class _Course:
 def start(config: RclConfig, parts: Parts, playbook: Playbook) -> State:
     """The state before the first iteration."""
     order = single_pass_order([one.id for one in parts.train], config.seed) if config.single_pass else ()
+    fitting = fit(playbook, config.playbook_budget)
     return State(
         config=config.digest,
         tasks=tasks_digest(parts),
-        playbook=fit(playbook, config.playbook_budget),
+        playbook=fitting,
+        left_out=tuple(one for one in playbook.entries if fitting.entry(one.id) is None),
         sampler=SamplerState(order=order),
     )
 

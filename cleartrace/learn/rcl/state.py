@@ -35,6 +35,7 @@ class State(Record):
     Args:
         config, tasks: digests of what the run was started with.
         iteration: how many are finished.
+        left_out: entries that the run was given and the budget left out; the first iteration's record has them.
         best: None before the first validation.
         solved: ids of tasks whose last clean run was a full pass: anchors for a policy of acceptance.
         more_runs: ids of tasks that failed by chance and get extra runs when they are drawn next.
@@ -47,6 +48,7 @@ class State(Record):
     tasks: str = ""
     iteration: int = 0
     playbook: Playbook = Playbook()
+    left_out: tuple[Entry, ...] = ()
     sampler: SamplerState = SamplerState()
     best: Best | None = None
     solved: tuple[str, ...] = ()

@@ -242,6 +242,18 @@ def test_add_only_and_the_cap_refuse_edits_with_a_reason():
     assert "at most 40" in done.row.note and "only ADD" in done.row.note
 
 
+@pytest.mark.parametrize("broken", [(), ("t0",)])
+def test_a6_a_playbook_to_start_from_that_is_over_the_budget_is_cut_on_record(broken):
+    """Also where the first iteration has no signal."""
+    seed = book(*(f"advice number {n} of some length, which takes room" for n in range(6)))
+    config, made = RclConfig(playbook_budget=60), parts(1, runner=Runner(broken), mutator=Mutator(propose=()))
+    done = one_step(config, made, seed)
+    there = {one.id for one in done.state.playbook.entries}
+    assert done.row.compacted == len(done.record.edit.compacted) > 0
+    assert there | {one.id for one in done.record.edit.compacted} == {one.id for one in seed.entries}
+    assert done.state.left_out == (), "it is told once"
+
+
 def test_a_budget_ends_the_run_and_says_which():
     calls = []
 

@@ -30,6 +30,10 @@ SIMULATED = "ruleworld"
 """The environment that brings an agent of its own."""
 
 
+NEEDS_MODEL = ("user_model", "call_style", "temperature", "thinking_level", "max_output_tokens", "max_steps")
+"""Settings that say nothing to an agent without a model."""
+
+
 class WorkplaceError(ValueError):
     """Settings that no agent can be opened with; says which and why."""
 
@@ -96,6 +100,9 @@ class AgentConfig(AgentSettings):
             raise WorkplaceError("; ".join(said)) from None
         if not config.model and not config.simulated:
             raise WorkplaceError(f"{config.environment} needs a model: give --model provider/model")
+        changed = [name for name in NEEDS_MODEL if getattr(config, name) != cls.model_fields[name].default]
+        if config.simulated and changed:
+            raise WorkplaceError(f"{', '.join(changed)}: no effect on {SIMULATED} without a model; give --model too")
         if config.max_cost and not config.prices:
             raise WorkplaceError("max_cost has no effect without prices")
         return config
@@ -216,6 +223,11 @@ class Models:
     ) -> None:
         self._config, self._budget, self._stack, self._replies = config, budget, stack, replies
         self._open: dict[str, LLM] = {}
+
+    def check(self) -> None:
+        """Once all models are connected. Raises `WorkplaceError` for prices of none."""
+        if self._config.prices and not self._open:
+            raise WorkplaceError("prices: no effect where no model is named")
 
     def __call__(self, *specs: str) -> LLM:
         """The first that is named. Raises `ConnectError`."""

@@ -108,7 +108,7 @@ def _simulated(config: AgentConfig, budget: Budget) -> ExecutionAgent:
 
 def _config(given: Mapping[str, Any]) -> AgentConfig:
     """As for other commands, except that requests may bring the model."""
-    if given.get("model") or given.get("environment") == SIMULATED:
+    if given.get("model"):
         return AgentConfig.checked(given)
     config = AgentConfig.checked({**given, "model": "requests/bring-it"})
     return config.model_copy(update={"model": ""})

@@ -48,6 +48,7 @@ async def measure_credit(config: AgentConfig, plan: Measurement, out: Path) -> C
         store = EpisodeStore(out.with_name(f"{out.stem}-episodes"))
         ledger = out.with_name(f"{out.stem}-{LEDGER}")
         place = await open_workplace(config, store, stack, cap=plan.cap, ledger=ledger)
+        place.models.check()
         provider = PlaybookProvider(playbook, plan.cap)
         draws = credit_draws(place.split(plan.split), plan.draws, plan.seed)
         if plan.method is CreditMethod.DROPOUT:

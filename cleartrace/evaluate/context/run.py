@@ -14,6 +14,7 @@ from pathlib import Path
 from cleartrace.agents.protocol import RunRequest
 from cleartrace.agents.runner import Progress
 from cleartrace.agents.workplace import AgentConfig, Workplace, WorkplaceError, open_workplace
+from cleartrace.context.provider import ContextProvider
 from cleartrace.context.providers.spec import provider_from_spec
 from cleartrace.data.errors import DataError
 from cleartrace.data.files import write_json
@@ -76,20 +77,27 @@ async def measure(
         store = EpisodeStore(folder / EPISODES)
         place = await open_workplace(config, store, stack, cap=plan.cap, ledger=folder / LEDGER, progress=progress)
         tasks = whole_scenarios(place.split(plan.split), plan.limit)
+        providers = _providers(plan, place)
+        place.models.check()
         arms = []
-        for name, spec in zip(names(plan.contexts), plan.contexts, strict=True):
+        for name, spec, provider in zip(names(plan.contexts), plan.contexts, providers, strict=True):
             begin(Started(name, len(tasks) * plan.runs))
-            arms.append(await _arm(name, spec, config, plan, tasks, place, folder))
+            arms.append(await _arm(name, spec, provider, config, plan, tasks, place, folder))
         return arms
 
 
-async def _arm(
-    name: str, spec: str, config: AgentConfig, plan: Plan, tasks: Sequence[Task], place: Workplace, folder: Path
-) -> Arm:
+def _providers(plan: Plan, place: Workplace) -> list[ContextProvider]:
+    """All of them before the first run, so that a file that cannot be read costs none."""
     try:
-        provider = provider_from_spec(spec, plan.cap, place.models)
+        return [provider_from_spec(spec, plan.cap, place.models) for spec in plan.contexts]
     except (ValueError, DataError) as error:
         raise WorkplaceError(str(error)) from error
+
+
+async def _arm(
+    name: str, spec: str, provider: ContextProvider, config: AgentConfig, plan: Plan, tasks: Sequence[Task],
+    place: Workplace, folder: Path,
+) -> Arm:  # fmt: skip
     manifest = Manifest(
         environment=config.environment, environment_options=config.environment_options, split=plan.split,
         tasks=tuple(map(Asked.of, tasks)), agent=place.agent.hash, agent_settings=config.decoding, context=spec,

@@ -24,9 +24,11 @@ def baseline(
     split: Annotated[str, typer.Option(help="Split to learn from.")] = "train",
     val_split: Annotated[str, typer.Option(help="Split to choose by; val, validation or dev unless named.")] = "",
     reflector_model: Annotated[str, typer.Option(help="Reflects and edits; the agent's model unless named.")] = "",
-    n: Annotated[int, typer.Option(min=1, help="Candidates of best-of-n.")] = 8,
-    batch_size: Annotated[int, typer.Option(min=1, help="Tasks that a candidate of best-of-n learns from.")] = 5,
-    runs: Annotated[int, typer.Option(min=1, help="Agent runs that GEPA may make.")] = 500,
+    n: Annotated[int | None, typer.Option(min=1, help="Candidates of best-of-n. (8)")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Tasks a candidate of best-of-n learns from. (5)")
+    ] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="Agent runs that GEPA may make. (500)")] = None,
     cap: Annotated[int | None, typer.Option(min=1, help="Tokens that the context may have.")] = None,
     seed: Annotated[int, typer.Option(help="Every random stream derives from it.")] = 42,
     *,

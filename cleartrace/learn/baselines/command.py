@@ -31,21 +31,28 @@ from cleartrace.llm.ledger import LEDGER
 from cleartrace.llm.protocol import BudgetExhausted
 
 EPISODES, REPLIES, RESULT = "episodes", "replies", "result.json"
+RUNS = 500
+"""Agent runs that GEPA may make, unless told."""
 VALIDATION_SPLITS = ("val", "validation", "dev")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks for. `n`: candidates; `runs`: agent runs of GEPA."""
+    """What the command line asks for.
+
+    Args:
+        n, batch_size: candidates of best-of-n, and the tasks each learns from; `runs`: agent runs of GEPA. None where
+            they were not given.
+    """
 
     method: Method
     output: Path
     split: str
     val_split: str
     reflector_model: str
-    n: int
-    batch_size: int
-    runs: int
+    n: int | None
+    batch_size: int | None
+    runs: int | None
     cap: int | None
     seed: int
 
@@ -68,6 +75,7 @@ async def learn(config: AgentConfig, order: Order, console: Console) -> None:
     Raises:
         WorkplaceError: settings. BudgetExhausted: what was paid for is kept.
     """
+    _check(config, order)
     async with AsyncExitStack() as stack:
         store = EpisodeStore(order.output / EPISODES)
         place = await open_workplace(
@@ -75,12 +83,28 @@ async def learn(config: AgentConfig, order: Order, console: Console) -> None:
         )
         add_only = order.method is Method.ACE
         reflector, mutator = _learners(config, order, place, add_only)
-        train, validation = place.split(order.split), _validation(place, order.val_split)
+        train, validation = place.split(order.split), _validation(place, order)
         work = _Work(place, reflector, mutator, train, validation, console)
         result = await _METHODS[order.method](work, order)
     spent = list(map(asdict, place.budget.ledger.spent()))
     write_json(order.output / RESULT, finite({"method": order.method.value, **result, "spent": spent}))
     console.print(f"written to {order.output}", markup=False)
+
+
+_READ_BY = {"n": Method.BEST_OF_N, "batch_size": Method.BEST_OF_N, "runs": Method.GEPA}
+
+
+def _check(config: AgentConfig, order: Order) -> None:
+    """Raises `WorkplaceError` for settings that would do nothing, or that choose by what was learned from."""
+    for name, method in _READ_BY.items():
+        if getattr(order, name) is not None and method is not order.method:
+            raise WorkplaceError(f"{name}: no effect on {order.method.value}; {method.value} reads it")
+    if order.reflector_model and not config.model and order.method is not Method.GEPA:
+        raise WorkplaceError(f"reflector_model: no effect on {config.environment} without a model; give --model too")
+    if config.prices and not (config.model or order.reflector_model):
+        raise WorkplaceError("prices: no effect where no model is named")
+    if order.val_split == order.split:
+        raise WorkplaceError(f"the best is chosen on other tasks than those learned from, not on {order.split} again")
 
 
 def _learners(config: AgentConfig, order: Order, place: Workplace, add_only: bool) -> tuple[Reflector, Mutator]:
@@ -95,10 +119,10 @@ def _learners(config: AgentConfig, order: Order, place: Workplace, add_only: boo
     return LLMReflector(llm, facts), LLMMutator(llm, facts, options)
 
 
-def _validation(place: Workplace, name: str) -> list[Task]:
-    if name:
-        return place.split(name)
-    there = {task.split for task in place.tasks}
+def _validation(place: Workplace, order: Order) -> list[Task]:
+    if order.val_split:
+        return place.split(order.val_split)
+    there = {task.split for task in place.tasks} - {order.split}
     return next((place.split(one) for one in VALIDATION_SPLITS if one in there), [])
 
 
@@ -130,7 +154,7 @@ async def _best_of_n(work: _Work, order: Order) -> dict[str, Any]:
 
     method = BestOfN(
         work.place.runner, work.reflector, work.mutator, lambda book: PlaybookProvider(book, order.cap), Rules(),
-        order.n, order.batch_size, order.seed,
+        order.n or BestOfN.n, order.batch_size or BestOfN.batch_size, order.seed,
     )  # fmt: skip
     best, all = await method.learn(_empty(work), work.train, work.validation, tell)
     save(best.playbook, order.output / "playbook.json")
@@ -143,7 +167,7 @@ async def _gepa(work: _Work, order: Order) -> dict[str, Any]:
         raise WorkplaceError("gepa rewrites with a model: name one with --reflector-model")
     if not work.validation:
         raise WorkplaceError("gepa accepts by validation tasks: name a split that has some with --val-split")
-    config = GepaConfig(max_runs=order.runs, seed=order.seed)
+    config = GepaConfig(max_runs=order.runs or RUNS, seed=order.seed)
     model = work.place.models(order.reflector_model)
     found = await gepa(
         work.place.runner, model, work.place.domain, work.train, work.validation, config, order.cap,

@@ -69,6 +69,7 @@ async def collect(
             provider = provider_from_spec(plan.context, plan.cap, place.models)
         except (ValueError, DataError) as error:
             raise WorkplaceError(str(error)) from error
+        place.models.check()
         made = Collected(
             environment=config.environment, environment_options=config.environment_options, split=plan.split,
             agent=place.agent.hash, agent_settings=config.decoding, context=plan.context, provider=provider.hash,

@@ -28,6 +28,8 @@ def simulated_parts(
     store: EpisodeStore | None = None,
     ledger: Ledger | None = None,
     budget: Budget | None = None,
+    concurrency: int = 8,
+    time_limit_s: float | None = None,
 ) -> Parts:
     """Everything for `optimize` on a rule world.
 
@@ -36,6 +38,7 @@ def simulated_parts(
         validation: none validates nothing.
         store: keeps every run; None keeps none, and is faster.
         ledger, budget: runs are charged and limited; words stand for tokens.
+        concurrency, time_limit_s: runs at a time; wall seconds of one.
     """
     train = world.tasks("train") if train is None else train
     sim = world.world
@@ -48,7 +51,7 @@ def simulated_parts(
     return Parts(
         train=train,
         validation=validation,
-        runner=Runner(agent, store),
+        runner=Runner(agent, store, concurrency=concurrency, time_limit_s=time_limit_s),
         reflector=ScriptedReflector(sim, auxiliary=config.auxiliary_losses, batched=config.batched_reflection),
         mutator=ScriptedMutator(sim),
         provide=provide,

@@ -68,11 +68,18 @@ def test_arms_of_two_evaluations_are_compared_when_they_are_alike(tmp_path: Path
         (["ruleworld", "--context", "none", "--environment-options", "seed"], "name=value"),
         (["ruleworld", "--context", "none", "--max-cost", "3"], "without prices"),
         (["ruleworld", "--context", "static:missing.md"], "missing.md"),
+        (["ruleworld", "--context", "none", "--context", "playbook:missing.json"], "missing.json"),
+        (
+            ["ruleworld", "--context", "none", "--temperature", "0.7", "--max-steps", "1"],
+            "temperature, max_steps: no effect on ruleworld without a model",
+        ),
+        (["ruleworld", "--context", "none", "--prices", "prices.yaml"], "prices: no effect where no model is named"),
     ],
 )
 def test_what_cannot_be_run_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
     status, said = run("eval", *arguments, "--out", tmp_path / "out")
     assert status == 2 and words in said.replace("\n", " ")
+    assert not list((tmp_path / "out").rglob("trajectory.jsonl")), "it is said before the first run"
 
 
 @pytest.mark.parametrize(("limit", "runs"), [("--max-calls", 3), ("--max-tokens", 1)])

@@ -20,7 +20,8 @@ def run(*arguments: object) -> tuple[int, str]:
 @pytest.mark.parametrize("method", ["ace", "best-of-n"])
 def test_a_playbook_is_learned_and_the_same_command_makes_no_run_twice(tmp_path: Path, method: str) -> None:
     out = tmp_path / "out"
-    arguments = [method, "ruleworld", "--output", out, "--n", 2, "--environment-options", "seed=1"]
+    few = ["--n", 2] if method == "best-of-n" else []
+    arguments = [method, "ruleworld", "--output", out, *few, "--environment-options", "seed=1"]
     status, said = run(*arguments)
     assert status == 0, said
     result = json.loads((out / "result.json").read_text())
@@ -42,6 +43,14 @@ def test_a_playbook_is_learned_and_the_same_command_makes_no_run_twice(tmp_path:
         (["gepa", "ruleworld"], "name one with --reflector-model"),
         (["ace", "ruleworld", "--split", "tran"], "no split 'tran'"),
         (["best-of-n", "ruleworld", "--val-split", "v"], "no split 'v'"),
+        (["ace", "ruleworld", "--n", "8"], "n: no effect on ace; best-of-n reads it"),
+        (["gepa", "ruleworld", "--batch-size", "2"], "batch_size: no effect on gepa; best-of-n reads it"),
+        (["best-of-n", "ruleworld", "--runs", "7"], "runs: no effect on best-of-n; gepa reads it"),
+        (["ace", "ruleworld", "--reflector-model", "openai/m"], "reflector_model: no effect on ruleworld without"),
+        (["ace", "ruleworld", "--prices", "prices.yaml"], "prices: no effect where no model is named"),
+        (["ace", "ruleworld", "--call-style", "text"], "call_style: no effect on ruleworld without a model"),
+        (["best-of-n", "ruleworld", "--val-split", "train"], "not on train again"),
+        (["best-of-n", "ruleworld", "--split", "val"], "name a split that has some with --val-split"),
     ],
 )
 def test_what_cannot_be_run_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 from cleartrace.context.playbook.ops import Operation, Refusal
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.episodes.types import Episode, Record, Task
+from cleartrace.learn.shell import ShellCall
 
 
 class Tag(str, Enum):
@@ -89,6 +90,7 @@ class Reflection(Record):
         question: what in the run affirms the root cause.
         dropped: verdicts and fields of the reply that cannot be used (unknown tag, unknown entry).
         error: why there are no findings, or why the reply could not be read and `analysis` is all of it.
+        shell: what was read, where runs were read with a shell; of a call about several tasks, at the first of them.
     """
 
     task_ids: tuple[str, ...]
@@ -102,6 +104,7 @@ class Reflection(Record):
     prompt_hash: str = ""
     dropped: tuple[Refusal, ...] = ()
     error: str = ""
+    shell: tuple[ShellCall, ...] = ()
 
 
 class Proposal(Record):

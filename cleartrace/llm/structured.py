@@ -95,6 +95,15 @@ async def complete_structured(llm: LLM, request: Request, model: type[T], repair
     return Structured(found.value, found.problem, found.error, tuple(replies))
 
 
+def correction(found: Structured[Any]) -> str:
+    """What a model is told whose answer could not be used."""
+    shorter = " Keep it much shorter than before." if found.problem is Problem.TRUNCATED else ""
+    return (
+        f"Your answer could not be used: {found.error}.{shorter} Reply again with the corrected JSON value alone: "
+        "no fence, no text before or after it."
+    )
+
+
 def _judged(reply: Reply, model: type[T]) -> Structured[T]:
     found = parse_structured(reply.text, model)
     if found.ok or reply.finish is not Finish.LENGTH:
@@ -106,12 +115,7 @@ def _repair(reply: Reply, found: Structured[Any]) -> Iterator[Message]:
     if reply.message.content or reply.message.native is not None:
         # Calls would have to be answered; the repair is about the text alone.
         yield reply.message if not reply.message.calls else Message(role="assistant", content=reply.text or "(no text)")
-    shorter = " Keep it much shorter than before." if found.problem is Problem.TRUNCATED else ""
-    yield Message(
-        role="user",
-        content=f"Your answer could not be used: {found.error}.{shorter} Reply again with the corrected JSON value "
-        "alone: no fence, no text before or after it.",
-    )
+    yield Message(role="user", content=correction(found))
 
 
 def _lines(error: ValidationError) -> Iterator[str]:

@@ -12,7 +12,7 @@ from cleartrace.learn.memory import OptimizerMemory
 from cleartrace.learn.mutate import LLMMutator, Options
 from cleartrace.learn.rcl.config import RclConfig
 from cleartrace.learn.rcl.loop import Stop, optimize
-from cleartrace.learn.reflect import Features, LLMReflector
+from cleartrace.learn.reflect import Features, LLMReflector, ShellReflector
 from cleartrace.llm.protocol import Request, Role
 from cleartrace.llm.scripted import Scripted
 from tests.learn.rcl.toy import parts
@@ -35,8 +35,8 @@ def model(request: Request) -> str:
     return json.dumps({"mutation_summary": "rules", "operations": edits})
 
 
-@pytest.mark.parametrize("batched, dual, grouped, auxiliary, memory", list(product([False, True], repeat=5)))
-def test_r10_the_loop_learns_in_every_combination(batched, dual, grouped, auxiliary, memory):
+@pytest.mark.parametrize("batched, dual, grouped, auxiliary, memory, shell", list(product([False, True], repeat=6)))
+def test_r10_a13_the_loop_learns_in_every_combination(batched, dual, grouped, auxiliary, memory, shell):
     config = RclConfig(
         iterations=2,
         batch_size=0,
@@ -50,7 +50,9 @@ def test_r10_the_loop_learns_in_every_combination(batched, dual, grouped, auxili
     llm = Scripted(model)
     made = parts(
         4,
-        reflector=LLMReflector(llm, FACTS, Features(auxiliary=auxiliary, batched=batched, dual=dual)),
+        reflector=(ShellReflector if shell else LLMReflector)(
+            llm, FACTS, Features(auxiliary=auxiliary, batched=batched, dual=dual)
+        ),
         mutator=LLMMutator(llm, FACTS, Options(auxiliary=auxiliary)),
         memory=OptimizerMemory(llm, FACTS) if memory else None,
     )

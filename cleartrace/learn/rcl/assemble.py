@@ -18,11 +18,11 @@ from cleartrace.episodes.types import Task
 from cleartrace.learn.facts import Facts
 from cleartrace.learn.memory.memory import OptimizerMemory
 from cleartrace.learn.mutate import LLMMutator, Options, Runs, Summariser
+from cleartrace.learn.protocol import Reflector
 from cleartrace.learn.rcl.parts import Parts
-from cleartrace.learn.rcl.run_config import ConfigError, RunConfig
+from cleartrace.learn.rcl.run_config import ConfigError, Reads, RunConfig
 from cleartrace.learn.rcl.wiring import acceptance_of, providers
-from cleartrace.learn.reflect.prompt import Features
-from cleartrace.learn.reflect.reflector import LLMReflector
+from cleartrace.learn.reflect import Features, LLMReflector, ShellReflector
 from cleartrace.llm.budget import Budget
 from cleartrace.llm.connect import ConnectError
 from cleartrace.llm.ledger import Ledger
@@ -40,15 +40,22 @@ class Assembled:
 
 
 async def assemble(
-    config: RunConfig, ledger: Ledger, budget: Budget, store: EpisodeStore, stack: AsyncExitStack
+    config: RunConfig, ledger: Ledger, budget: Budget, store: EpisodeStore, replies: Path, stack: AsyncExitStack
 ) -> Assembled:
-    """Everything a run needs; what must be closed is on `stack`. Raises `ConfigError`."""
+    """Everything a run needs; what must be closed is on `stack`.
+
+    Args:
+        replies: folder for those of a reflector with a shell, so that a reflection that broke goes on where it was.
+
+    Raises:
+        ConfigError: the settings, a model or the environment cannot be used.
+    """
     try:
         if config.simulated:
             return _simulated(config, ledger, budget, store)
         if not config.model:
             raise ConfigError(f"{config.environment} needs a model: give --model provider/model")
-        return await _real(config, budget, store, stack)
+        return await _real(config, budget, store, replies, stack)
     except (ConnectError, MissingPackage, EnvironmentFault, ImportError, TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
 
@@ -61,13 +68,17 @@ def _simulated(config: RunConfig, ledger: Ledger, budget: Budget, store: Episode
     assert isinstance(world, RuleWorld)
     train, validation = sides(config, world.tasks())
     parts = simulated_parts(
-        world, config, train=train, validation=validation, store=store, ledger=ledger, budget=budget
-    )
+        world, config, train=train, validation=validation, store=store, ledger=ledger, budget=budget,
+        concurrency=config.max_workers, time_limit_s=config.task_timeout,
+    )  # fmt: skip
     return Assembled(parts, world.sections, notes(config, train, validation))
 
 
-async def _real(config: RunConfig, budget: Budget, store: EpisodeStore, stack: AsyncExitStack) -> Assembled:
+async def _real(
+    config: RunConfig, budget: Budget, store: EpisodeStore, replies: Path, stack: AsyncExitStack
+) -> Assembled:
     models = Models(config, budget, stack)
+    readers = Models(config, budget, stack, replies) if config.reflector_reads is Reads.SHELL else models
     opened = await open_agent(config, models, stack)
     train, validation = sides(config, opened.tasks)
     facts = Facts(opened.environment, opened.domain, dict(opened.sections))
@@ -77,7 +88,7 @@ async def _real(config: RunConfig, budget: Budget, store: EpisodeStore, stack: A
         train=train,
         validation=validation,
         runner=Runner(opened.agent, store, concurrency=config.max_workers, time_limit_s=config.task_timeout),
-        reflector=_reflector(config, models, facts),
+        reflector=_reflector(config, readers, facts),
         mutator=_mutator(config, models, facts),
         provide=provide,
         probe=probe,
@@ -89,7 +100,7 @@ async def _real(config: RunConfig, budget: Budget, store: EpisodeStore, stack: A
     return Assembled(parts, opened.sections, notes(config, train, validation))
 
 
-def _reflector(config: RunConfig, models: Models, facts: Facts) -> LLMReflector:
+def _reflector(config: RunConfig, models: Models, facts: Facts) -> Reflector:
     features = Features(
         auxiliary=config.auxiliary_losses,
         batched=config.batched_reflection,
@@ -97,7 +108,17 @@ def _reflector(config: RunConfig, models: Models, facts: Facts) -> LLMReflector:
         probes=config.perturbation.value,
     )
     llm = models(config.reflector_model, config.model)
-    return LLMReflector(llm, facts, features, thinking=config.thinking_level)
+    if config.reflector_reads is Reads.PROMPT:
+        return LLMReflector(llm, facts, features, thinking=config.thinking_level)
+    return ShellReflector(
+        llm,
+        facts,
+        features,
+        limits=config.shell_limits,
+        style=config.call_style,
+        thinking=config.thinking_level,
+        time_limit_s=config.task_timeout,
+    )
 
 
 def _mutator(config: RunConfig, models: Models, facts: Facts) -> LLMMutator:

@@ -104,7 +104,8 @@ async def _run(order: Order, config: RunConfig, store: RunDirectory, console: Co
     purse = Purse(ledger, Budget(ledger, _limits(config)))
     async with AsyncExitStack() as stack:
         stack.callback(ledger.close)
-        made = await assemble(config, purse.ledger, purse.budget, EpisodeStore(store.folder / "episodes"), stack)
+        episodes, replies = EpisodeStore(store.folder / "episodes"), store.folder / "replies"
+        made = await assemble(config, purse.ledger, purse.budget, episodes, replies, stack)
         for note in made.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         seed = _seed(config, made.sections)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 from pydantic import Field, ValidationError
 
+from cleartrace.agents.settings import CallStyle
 from cleartrace.agents.workplace import AgentSettings
 from cleartrace.data.files import whole_file
 from cleartrace.learn.rcl.config import RclConfig, Rule, published
+from cleartrace.learn.shell.settings import ShellSettings
 from cleartrace.llm.protocol import Thinking
 
 
@@ -18,8 +21,16 @@ class ConfigError(ValueError):
     """Settings that cannot be used; says which and why."""
 
 
-class RunConfig(RclConfig, AgentSettings):
-    """Settings of `cleartrace optimize`: of the agent (`AgentSettings`), of the loop (`RclConfig`), and these."""
+class Reads(str, Enum):
+    """How the reflector gets at runs."""
+
+    PROMPT = "prompt"
+    SHELL = "shell"
+
+
+class RunConfig(RclConfig, ShellSettings, AgentSettings):
+    """Settings of `cleartrace optimize`: of the agent (`AgentSettings`), of the loop (`RclConfig`), of a reflector
+    with a shell (`ShellSettings`), and these."""
 
     _free: ClassVar[frozenset[str]] = RclConfig._free | {
         "max_workers",
@@ -38,7 +49,15 @@ class RunConfig(RclConfig, AgentSettings):
     max_workers: int = Field(
         8, ge=1, description="Runs and calls at a time.", json_schema_extra=published("n_concurrent")
     )
+    call_style: CallStyle = Field(
+        CallStyle.NATIVE, description="How models call tools: native, or text for models that know none."
+    )
+    task_timeout: float = Field(900.0, gt=0, description="Wall seconds of one run, and of one reflection with a shell.")
     reflector_model: str = Field("", description="Reflects; the agent's model unless named.")
+    reflector_reads: Reads = Field(
+        Reads.PROMPT,
+        description="How the reflector reads runs: prompt, cut to fit; shell, whole, with a read-only shell.",
+    )
     mutator_model: str = Field("", description="Edits; the agent's model unless named.")
     optimization_state_model: str = Field("", description="Comments on the memory; the reflector's unless named.")
     trace_summarizer_model: str = Field("", description="Summarises runs; the reflector's unless named.")
@@ -57,6 +76,7 @@ class RunConfig(RclConfig, AgentSettings):
 
 _NEEDS_MODEL = (
     "reflector_model",
+    "reflector_reads",
     "mutator_model",
     "optimization_state_model",
     "trace_summarizer_model",
@@ -74,6 +94,7 @@ _NEEDS_MODEL = (
 _RULES: tuple[Rule, ...] = (
     (_NEEDS_MODEL, lambda c: not c.simulated, "on ruleworld without a model"),
     (("omit_mutator_traces",), lambda c: not c.summarize_traces, "beside summarize_traces"),
+    (tuple(ShellSettings.model_fields), lambda c: c.reflector_reads is Reads.SHELL, "without reflector_reads=shell"),
     (("max_cost",), lambda c: bool(c.prices), "without prices"),
     (("val_split",), lambda c: not c.skip_validation, "with skip_validation"),
     (("trace_summarizer_model",), lambda c: c.summarize_traces, "without summarize_traces"),

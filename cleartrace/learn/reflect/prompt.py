@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from cleartrace.context.playbook.render import View, render
 from cleartrace.context.playbook.types import Playbook
@@ -13,6 +14,7 @@ from cleartrace.learn.prompts import Prompt, compose
 from cleartrace.learn.protocol import Signal
 from cleartrace.learn.reflect.runs import Budget
 from cleartrace.learn.reflect.tasks import runs_in, shown
+from cleartrace.learn.shell.runs import RunShell
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,17 @@ PLAIN = Features()
 
 
 def reflection_prompt(
-    facts: Facts, features: Features, budget: Budget, signals: Sequence[Signal], playbook: Playbook
+    facts: Facts,
+    features: Features,
+    budget: Budget,
+    signals: Sequence[Signal],
+    playbook: Playbook,
+    shell: RunShell | None = None,
 ) -> Prompt:
     """The prompt about `signals`: one task, or several in one reading.
+
+    Args:
+        shell: over `runs_of(signals)`, for a reader that gets their folders in place of their text.
 
     Errors: `ValueError` for a signal with a probe where `features.dual` is off.
     """
@@ -56,6 +66,7 @@ def reflection_prompt(
     if stray:
         raise ValueError(f"the tasks {', '.join(stray)} come with probe runs, and the feature `dual` is off")
     limit = budget.for_runs(runs_in(signals))
+    folders = iter(shell.folders if shell else ())
     return compose(
         "reflect",
         facts=facts,
@@ -65,5 +76,7 @@ def reflection_prompt(
         batched=len(signals) > 1,
         grouped=any(len(one.episodes) > 1 for one in signals),
         playbook=render(playbook, View.REFLECTOR).text,
-        tasks=[shown(one, budget, limit) for one in signals],
+        tasks=[shown(one, budget, limit, list(islice(folders, runs_in([one])))) for one in signals],
+        shell_help=shell.help if shell else "",
+        calls=shell.limits.calls if shell else 0,
     )

@@ -20,6 +20,7 @@ from cleartrace.learn.protocol import (
     Tag,
 )
 from cleartrace.learn.reflect.runs import shown_entries
+from cleartrace.llm.structured import Structured
 from cleartrace.trajectory.record import written
 
 _STRIPPED = " \t\n[](){}`'\"#"
@@ -83,6 +84,15 @@ def reply_model(auxiliary: bool, batched: bool) -> type[Lenient]:
     if batched:
         return AttributedFindings if auxiliary else Findings
     return AttributedFinding if auxiliary else Finding
+
+
+def read(
+    reply: Structured[Lenient], text: str, signals: Sequence[Signal], playbook: Playbook, prompt_hash: str
+) -> tuple[Reflection, ...]:
+    """What a reply says about `signals`; `text`: as it was written."""
+    if reply.value is None:
+        return (unread(text, signals, f"the reply could not be read: {reply.error}", prompt_hash),)
+    return reflections(reply.value, signals, playbook, prompt_hash)
 
 
 def reflections(

@@ -30,18 +30,32 @@ class Shown:
         return "\n\n".join([f"## Task {self.id}", self.text, *self.runs])
 
 
+def runs_of(signals: Sequence[Signal]) -> list[Episode]:
+    """The runs of a prompt about `signals`, in the order in which it shows them."""
+    return [run for one in signals for run in (*_ascending(one), *((one.probe,) if one.probe else ()))]
+
+
 def runs_in(signals: Sequence[Signal]) -> int:
     """How many runs a prompt about `signals` shows."""
-    return sum(len(one.episodes) + (one.probe is not None) for one in signals)
+    return len(runs_of(signals))
 
 
-def shown(signal: Signal, budget: Budget, limit: int) -> Shown:
-    """`signal` as text, at most `limit` bytes of trace for each run."""
-    ascending = sorted(signal.episodes, key=lambda one: one.outcome.score or 0.0)
-    names = [f"{number} of {len(ascending)}" for number in range(1, len(ascending) + 1)]
-    runs = [_run(one, name, signal, budget, limit) for name, one in zip(names, ascending, strict=True)]
-    if signal.probe is not None:
-        runs.append(_run(signal.probe, "probe", signal, budget, limit))
+def shown(signal: Signal, budget: Budget, limit: int, folders: Sequence[str] = ()) -> Shown:
+    """`signal` as text, at most `limit` bytes of trace for each run.
+
+    Args:
+        folders: where a reader finds each of the signal's `runs_of`, in place of its trace.
+    """
+    episodes = runs_of([signal])
+    count = len(signal.episodes)
+    names = [f"{number} of {count}" for number in range(1, count + 1)] + ["probe"] * (len(episodes) - count)
+    if folders:
+        bodies = [f"Run {name}: its files are in {folder}/" for name, folder in zip(names, folders, strict=True)]
+    else:
+        traces = [trace(one.trajectory, signal.task.input, budget, limit) for one in episodes]
+        bodies = [material("run", text, name=name) for name, text in zip(names, traces, strict=True)]
+    chars = min(budget.judgement_chars, limit // 8)
+    runs = [_run(one, body, chars) for one, body in zip(episodes, bodies, strict=True)]
     entries = shown_entries([one.trajectory for one in signal.episodes])
     return Shown(
         id=signal.task.id,
@@ -51,12 +65,16 @@ def shown(signal: Signal, budget: Budget, limit: int) -> Shown:
     )
 
 
-def _run(episode: Episode, name: str, signal: Signal, budget: Budget, limit: int) -> str:
+def _ascending(signal: Signal) -> list[Episode]:
+    return sorted(signal.episodes, key=lambda one: one.outcome.score or 0.0)
+
+
+def _run(episode: Episode, body: str, judgement_chars: int) -> str:
     trajectory = episode.trajectory
-    parts = [material("run", trace(trajectory, signal.task.input, budget, limit), name=name)]
+    parts = [body]
     if trajectory.citations:
         parts.append(f"Entries the agent said it used: {cited(trajectory.citations)}")
     if trajectory.unknown_citations:
         parts.append(f"Ids it cited and was not shown: {', '.join(trajectory.unknown_citations)}")
-    parts.append(material("judgement", judgement(episode.outcome, trajectory, min(budget.judgement_chars, limit // 8))))
+    parts.append(material("judgement", judgement(episode.outcome, trajectory, judgement_chars)))
     return "\n".join(parts)

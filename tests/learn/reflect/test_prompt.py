@@ -1,6 +1,7 @@
 """Prompts are composed per call: every feature in every mode, each part once (R10, R11, R15, A13)."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -12,6 +13,9 @@ from cleartrace.learn.prompts import version
 from cleartrace.learn.reflect.prompt import Features, reflection_prompt
 from cleartrace.learn.reflect.reply import reply_model
 from cleartrace.learn.reflect.runs import Budget
+from cleartrace.learn.reflect.tasks import runs_of
+from cleartrace.learn.shell import Limits
+from cleartrace.learn.shell.runs import RunShell
 from tests.learn.samples import FACTS, PLAYBOOK, signal
 
 HEADINGS = {
@@ -20,6 +24,7 @@ HEADINGS = {
     "grouped": "# Several runs of one task",
     "batched": "# Several tasks at once",
     "instructions": "# What the agent shows in tags",
+    "shell": "# Reading the runs",
 }
 
 
@@ -27,20 +32,45 @@ def prompt(features: Features, signals, playbook: Playbook = PLAYBOOK, facts: Fa
     return reflection_prompt(facts, features, Budget(), signals, playbook)
 
 
+RUN = re.compile(r"<run .*?</run>|^Run [\w ]+: its files are in run-\d+/$", re.DOTALL | re.MULTILINE)
+
+
+def shell_prompt(features: Features, signals):
+    with RunShell(runs_of(signals), Limits(calls=7)) as shell:
+        return reflection_prompt(FACTS, features, Budget(), signals, PLAYBOOK, shell)
+
+
 @pytest.mark.parametrize(
-    "auxiliary, dual, grouped, batched, probes",
-    list(product(*[[False, True]] * 4, ["", "rich"])),
+    "auxiliary, dual, grouped, batched, shell, probes",
+    list(product(*[[False, True]] * 5, ["", "rich"])),
 )
-def test_r10_a13_each_feature_is_in_each_mode_exactly_once(auxiliary, dual, grouped, batched, probes):
+def test_r10_a13_each_feature_is_in_each_mode_exactly_once(auxiliary, dual, grouped, batched, shell, probes):
     signals = [signal(f"t{n}", *([0.0, 1.0] if grouped else [0.5]), probe=dual) for n in range(3 if batched else 1)]
-    text = prompt(Features(auxiliary=auxiliary, batched=batched, dual=dual, probes=probes), signals)
+    features = Features(auxiliary=auxiliary, batched=batched, dual=dual, probes=probes)
+    text = shell_prompt(features, signals) if shell else prompt(features, signals)
     on = {"auxiliary": auxiliary, "dual": dual, "grouped": grouped, "batched": batched, "instructions": dual or probes}
+    on["shell"] = shell
     for name, heading in HEADINGS.items():
         assert text.system.count(heading) == bool(on[name]), name
     assert text.system.count('"failure_type"') == auxiliary
     assert text.system.count('"patterns"') == batched
-    assert text.user.count('name="probe"') == len(signals) * dual
-    assert text.user.count("<run ") == len(signals) * (1 + grouped + dual)
+    runs = len(signals) * (1 + grouped + dual)
+    assert text.user.count("Run probe: " if shell else 'name="probe"') == len(signals) * dual
+    assert (text.user.count("<run "), text.user.count(": its files are in run-")) == ((0, runs) if shell else (runs, 0))
+    assert text.user.count("<judgement>") == runs
+
+
+def test_a13_a_shell_changes_where_the_runs_are_and_nothing_else():
+    """Above all it shows no more of how they were judged."""
+    signals = [signal("t1", 0.0, 1.0, probe=True), signal("t2")]
+    whole = prompt(Features(dual=True, batched=True), signals)
+    named = shell_prompt(Features(dual=True, batched=True), signals)
+    bare = [RUN.sub("", text) for text in (whole.user, named.user)]
+    assert bare[0] == bare[1] and "score: 100 %" in bare[0]
+    assert [line[-6:] for line in named.user.splitlines() if "its files are" in line] == [
+        "run-1/", "run-2/", "run-3/", "run-4/",
+    ]  # fmt: skip
+    assert "You may make 7 calls" in named.system
 
 
 def test_r11_building_twice_gives_the_same_prompt():

@@ -8,9 +8,9 @@ import pytest
 
 from cleartrace.episodes.types import Failure, FailureKind
 from cleartrace.learn.protocol import FailureType, GapKind, RootCause, Signal, Tag
-from cleartrace.learn.reflect import Features, LLMReflector
+from cleartrace.learn.reflect import Features, LLMReflector, ShellReflector
 from cleartrace.learn.reflect.prompt import PLAIN
-from cleartrace.llm.protocol import Refused, Request, Role, ServerError
+from cleartrace.llm.protocol import Message, Refused, Request, Role, ServerError, ToolCall
 from cleartrace.llm.scripted import Scripted
 from tests.learn.samples import FACTS, PLAYBOOK, run, signal, task
 
@@ -43,16 +43,25 @@ def refusing(error, text):
     return Scripted(lambda request: error if text in request.messages[1].content else answer(request))
 
 
-def reflect(llm, signals, features=PLAIN, seed=1):
-    return asyncio.run(LLMReflector(llm, FACTS, features).reflect(signals, PLAYBOOK, seed))
+def reflect(llm, signals, features=PLAIN, seed=1, kind=LLMReflector):
+    return asyncio.run(kind(llm, FACTS, features).reflect(signals, PLAYBOOK, seed))
 
 
-@pytest.mark.parametrize("auxiliary, batched, dual, grouped", list(product([False, True], repeat=4)))
-def test_a13_every_mode_gives_the_same_schema(auxiliary, batched, dual, grouped):
+def reading(request: Request) -> str | Message:
+    """The same model with a shell: it reads once before it answers."""
+    if request.messages[-1].role == "tool":
+        return answer(request)
+    call = ToolCall(id="c1", name="shell", arguments={"command": "grep -r charge ."})
+    return Message(role="assistant", calls=(call,))
+
+
+@pytest.mark.parametrize("auxiliary, batched, dual, grouped, shell", list(product([False, True], repeat=5)))
+def test_a13_every_mode_gives_the_same_schema(auxiliary, batched, dual, grouped, shell):
     signals = [signal(f"t{n}", *([0.0, 1.0] if grouped else [0.0]), probe=dual) for n in range(3)]
-    llm = Scripted(answer)
-    found = reflect(llm, signals, Features(auxiliary=auxiliary, batched=batched, dual=dual))
-    assert len(llm.requests) == (1 if batched else 3)
+    llm = Scripted(reading if shell else answer)
+    kind = ShellReflector if shell else LLMReflector
+    found = reflect(llm, signals, Features(auxiliary=auxiliary, batched=batched, dual=dual), kind=kind)
+    assert len(llm.requests) == (1 if batched else 3) * (1 + shell)
     assert {request.role for request in llm.requests} == {Role.REFLECTOR}
     each = found[:3]
     assert [one.task_ids for one in each] == [("t0",), ("t1",), ("t2",)]

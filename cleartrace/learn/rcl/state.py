@@ -73,6 +73,7 @@ class Row(Record):
         note: why the iteration edited nothing, where it did not; or that the policy took up another playbook.
     """
 
+    schema_version: int = 1
     iteration: int
     train_pass: float | None = None
     train_tgc: float | None = None

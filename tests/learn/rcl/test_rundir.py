@@ -21,6 +21,7 @@ from cleartrace.learn.rcl.files import to_json
 from cleartrace.learn.rcl.journal import FileJournal
 from cleartrace.learn.rcl.loop import SettingsError, Stop, optimize
 from cleartrace.learn.rcl.parts import Parts
+from cleartrace.learn.rcl.report.load import load_run
 from cleartrace.learn.rcl.rundir import RunDirectory, RunDirectoryError, read_history
 from cleartrace.learn.rcl.simulated import simulated_parts
 from cleartrace.learn.rcl.state import Row
@@ -182,6 +183,16 @@ def test_r27_a_row_that_was_not_committed_is_dropped(unbroken, tmp_path):
         file.write(b'{"iteration": 4, "tra')
     learn(tmp_path, resume=True)
     assert outcome(tmp_path) == outcome(unbroken)
+
+
+def test_rows_name_their_schema_and_a_run_from_before_that_goes_on(unbroken, tmp_path):
+    rows = read_history(unbroken)
+    assert [next(iter(row.items())) for row in rows] == [("schema_version", 1)] * 6
+    learn(tmp_path, iterations=3)
+    old = [{name: value for name, value in row.items() if name != "schema_version"} for row in rows[:3]]
+    (tmp_path / "history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in old))
+    learn(tmp_path, resume=True)
+    assert read_history(tmp_path) == [*old, *rows[3:]] and len(load_run(tmp_path).rows) == 6
 
 
 def test_damaged_files_are_named(tmp_path):

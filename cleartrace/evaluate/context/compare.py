@@ -11,6 +11,8 @@ from cleartrace.evaluate.stats import clustered_interval, sign_flip_p
 from cleartrace.evaluate.summary import Estimate
 
 MUST_AGREE = ("environment", "environment_options", "split", "tasks", "agent", "seeds", "cap")
+BESIDE_THE_AGENT = ("task_timeout", "user_model")
+"""Of `Manifest.agent_settings`: they change how runs end, and are not in the agent's hash."""
 
 
 class Unfair(ValueError):
@@ -45,7 +47,9 @@ class Paired:
 
 def differences(one: Manifest, other: Manifest) -> tuple[str, ...]:
     """Names of what should agree and does not (A29)."""
-    return tuple(name for name in MUST_AGREE if getattr(one, name) != getattr(other, name))
+    found = [name for name in MUST_AGREE if getattr(one, name) != getattr(other, name)]
+    ones, others = one.agent_settings, other.agent_settings
+    return (*found, *(name for name in BESIDE_THE_AGENT if ones.get(name) != others.get(name)))
 
 
 def compare(base: Arm, other: Arm, *, force: bool = False) -> Paired:

@@ -34,6 +34,17 @@ def test_a29_arms_that_differ_in_more_than_context_are_refused(change: dict) -> 
     assert compare(base, other, force=True).differences == tuple(change)
 
 
+@pytest.mark.parametrize("name", ["task_timeout", "user_model"])
+def test_a29_what_ends_runs_and_is_not_in_the_agents_hash_must_agree(name: str) -> None:
+    settings = {"model": "m", "user_model": "u", "task_timeout": 900.0}
+    base = arm({"a": [1.0]}, agent_settings=settings)
+    other = arm({"a": [0.0]}, agent_settings={**settings, name: 1.0})
+    with pytest.raises(Unfair, match=name):
+        compare(base, other)
+    assert compare(base, other, force=True).differences == (name,)
+    assert compare(base, arm({"a": [0.0]}, agent_settings=settings)).differences == ()
+
+
 def test_a29_other_seeds_are_refused() -> None:
     with pytest.raises(Unfair, match="seeds"):
         compare(arm({"a": [1.0]}), arm({"a": [1.0, 1.0]}))

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from cleartrace.agents.settings import CallStyle
-from cleartrace.agents.workplace import AgentSettings
+from cleartrace.agents.workplace import NEEDS_MODEL, AgentSettings
 from cleartrace.data.files import whole_file
 from cleartrace.learn.rcl.config import RclConfig, Rule, published
 from cleartrace.learn.shell.settings import ShellSettings
@@ -75,21 +75,16 @@ class RunConfig(RclConfig, ShellSettings, AgentSettings):
 
 
 _NEEDS_MODEL = (
+    *NEEDS_MODEL,
     "reflector_model",
     "reflector_reads",
     "mutator_model",
     "optimization_state_model",
     "trace_summarizer_model",
-    "thinking_level",
     "omit_mutator_traces",
     "summarize_traces",
-    "max_steps",
-    "max_cost",
-    "user_model",
-    "call_style",
-    "temperature",
-    "max_output_tokens",
     "prices",
+    "max_cost",
 )
 _RULES: tuple[Rule, ...] = (
     (_NEEDS_MODEL, lambda c: not c.simulated, "on ruleworld without a model"),

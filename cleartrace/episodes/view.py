@@ -56,6 +56,17 @@ def file_view(
         _remove(folder)
 
 
+def empty_folder(folder: Path) -> Path:
+    """A folder for views, without those that a killed process left in it."""
+    if folder.is_dir():
+        for path in [folder, *folder.rglob("*")]:
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(stat.S_IRWXU)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def seen_lines(trajectory: Trajectory) -> list[dict[str, Any]]:
     """What `trajectory.jsonl` holds in a view: a line on the run, then a line for each step."""
     head = {

@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from make_episode import episode
 
 from cleartrace.episodes.render import render
 from cleartrace.episodes.types import Context, Episode, Failure, FailureKind, Outcome, Step, StepKind, Trajectory
-from cleartrace.episodes.view import OUTCOMES_FILE, file_view
+from cleartrace.episodes.view import OUTCOMES_FILE, empty_folder, file_view
 
 CANARY = "CANARY-7f3a"
 SCORE = 0.8125317
@@ -58,6 +59,13 @@ def test_a_view_holds_exactly_its_runs_and_is_gone_afterwards(tmp_path):
         modes = [path.stat().st_mode & 0o222 for path in [view.folder, *view.folder.rglob("*")]]
         assert set(modes) == {0}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_for_views_is_rid_of_those_that_a_killed_process_left(tmp_path):
+    folder = empty_folder(tmp_path / "reading")
+    with file_view([episode()]) as view:
+        shutil.copytree(view.folder, folder / "left")
+    assert empty_folder(folder) == folder and list(folder.iterdir()) == []
 
 
 def test_a_view_is_removed_when_the_reader_fails(tmp_path):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import random
-import stat
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from shutil import rmtree
 
 from cleartrace.agents.protocol import RunRequest
 from cleartrace.agents.runner import Progress, Runner
@@ -16,6 +13,7 @@ from cleartrace.agents.tool_loop import ToolLoopAgent
 from cleartrace.context.providers.simple import Empty
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Episode, Task
+from cleartrace.episodes.view import empty_folder
 from cleartrace.learn.clear.funnel import Funnel
 from cleartrace.learn.clear.leaks import GuidanceFilter
 from cleartrace.learn.clear.project import (
@@ -67,8 +65,8 @@ async def reflect(
     stopped = ""
     async with AsyncExitStack() as stack:
         model = llm or _connect(settings, project, stack)
-        _clear(project.reading)
-        environment = ReflectionEnvironment(store, chosen, _rules(settings), settings.shell_limits, project.reading)
+        scratch = empty_folder(project.reading)
+        environment = ReflectionEnvironment(store, chosen, _rules(settings), settings.shell_limits, scratch)
         agent = _agent(settings, model, environment)
         record = _record(settings, agent)
         hint = f"keep these rows and give the others a name, `--name NAME`, or remove {project.reflected_file}"
@@ -189,13 +187,3 @@ def _write(project: Project, rows: Rows, funnel: Funnel) -> None:
     write_records(project.rows_file, rows.rows)
     write_records(project.dropped_file, rows.dropped)
     write_record(project.funnel_file, funnel)
-
-
-def _clear(folder: Path) -> None:
-    """Views that a killed process left behind; they are read-only."""
-    if folder.is_dir():
-        for path in [folder, *folder.rglob("*")]:
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(stat.S_IRWXU)
-        rmtree(folder)
-    folder.mkdir(parents=True)

@@ -15,6 +15,7 @@ from cleartrace.environments.protocol import EnvironmentFault
 from cleartrace.environments.registry import MissingPackage, load
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
+from cleartrace.episodes.view import empty_folder
 from cleartrace.learn.facts import Facts
 from cleartrace.learn.memory.memory import OptimizerMemory
 from cleartrace.learn.mutate import LLMMutator, Options, Runs, Summariser
@@ -39,23 +40,15 @@ class Assembled:
     notes: tuple[str, ...] = ()
 
 
-async def assemble(
-    config: RunConfig, ledger: Ledger, budget: Budget, store: EpisodeStore, replies: Path, stack: AsyncExitStack
-) -> Assembled:
-    """Everything a run needs; what must be closed is on `stack`.
-
-    Args:
-        replies: folder for those of a reflector with a shell, so that a reflection that broke goes on where it was.
-
-    Raises:
-        ConfigError: the settings, a model or the environment cannot be used.
-    """
+async def assemble(config: RunConfig, ledger: Ledger, budget: Budget, folder: Path, stack: AsyncExitStack) -> Assembled:
+    """Everything that a run in `folder` needs; what must be closed is on `stack`. Raises `ConfigError`."""
+    store = EpisodeStore(folder / "episodes")
     try:
         if config.simulated:
             return _simulated(config, ledger, budget, store)
         if not config.model:
             raise ConfigError(f"{config.environment} needs a model: give --model provider/model")
-        return await _real(config, budget, store, replies, stack)
+        return await _real(config, budget, store, folder, stack)
     except (ConnectError, MissingPackage, EnvironmentFault, ImportError, TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
 
@@ -75,20 +68,26 @@ def _simulated(config: RunConfig, ledger: Ledger, budget: Budget, store: Episode
 
 
 async def _real(
-    config: RunConfig, budget: Budget, store: EpisodeStore, replies: Path, stack: AsyncExitStack
+    config: RunConfig, budget: Budget, store: EpisodeStore, folder: Path, stack: AsyncExitStack
 ) -> Assembled:
     models = Models(config, budget, stack)
-    readers = Models(config, budget, stack, replies) if config.reflector_reads is Reads.SHELL else models
     opened = await open_agent(config, models, stack)
     train, validation = sides(config, opened.tasks)
     facts = Facts(opened.environment, opened.domain, dict(opened.sections))
+    if config.reflector_reads is Reads.SHELL:
+        # Its replies are kept, so that a reflection that broke goes on where it was.
+        kept = Models(config, budget, stack, folder / "replies")
+        reflector: Reflector = _shell_reflector(config, kept, facts, empty_folder(folder / "reading"))
+    else:
+        llm = models(config.reflector_model, config.model)
+        reflector = LLMReflector(llm, facts, _features(config), thinking=config.thinking_level)
     provide, probe, instruct = providers(config)
     names = {role: getattr(config, role) for role in ("reflector_model", "mutator_model", "optimization_state_model")}
     parts = Parts(
         train=train,
         validation=validation,
         runner=Runner(opened.agent, store, concurrency=config.max_workers, time_limit_s=config.task_timeout),
-        reflector=_reflector(config, readers, facts),
+        reflector=reflector,
         mutator=_mutator(config, models, facts),
         provide=provide,
         probe=probe,
@@ -100,21 +99,22 @@ async def _real(
     return Assembled(parts, opened.sections, notes(config, train, validation))
 
 
-def _reflector(config: RunConfig, models: Models, facts: Facts) -> Reflector:
-    features = Features(
+def _features(config: RunConfig) -> Features:
+    return Features(
         auxiliary=config.auxiliary_losses,
         batched=config.batched_reflection,
         dual=config.dual_trace,
         probes=config.perturbation.value,
     )
-    llm = models(config.reflector_model, config.model)
-    if config.reflector_reads is Reads.PROMPT:
-        return LLMReflector(llm, facts, features, thinking=config.thinking_level)
+
+
+def _shell_reflector(config: RunConfig, models: Models, facts: Facts, scratch: Path) -> ShellReflector:
     return ShellReflector(
-        llm,
+        models(config.reflector_model, config.model),
         facts,
-        features,
+        _features(config),
         limits=config.shell_limits,
+        scratch=scratch,
         style=config.call_style,
         thinking=config.thinking_level,
         time_limit_s=config.task_timeout,

@@ -15,7 +15,6 @@ from rich.console import Console
 from cleartrace.context.playbook.files import load as load_playbook
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.data.errors import DataError
-from cleartrace.episodes.store import EpisodeStore
 from cleartrace.learn.rcl.loop import Result, SettingsError, Stop, optimize
 from cleartrace.learn.rcl.progress import ConsoleProgress
 from cleartrace.learn.rcl.run_config import ConfigError, RunConfig, changed, make_config, read_yaml, write_yaml
@@ -104,8 +103,7 @@ async def _run(order: Order, config: RunConfig, store: RunDirectory, console: Co
     purse = Purse(ledger, Budget(ledger, _limits(config)))
     async with AsyncExitStack() as stack:
         stack.callback(ledger.close)
-        episodes, replies = EpisodeStore(store.folder / "episodes"), store.folder / "replies"
-        made = await assemble(config, purse.ledger, purse.budget, episodes, replies, stack)
+        made = await assemble(config, purse.ledger, purse.budget, store.folder, stack)
         for note in made.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         seed = _seed(config, made.sections)

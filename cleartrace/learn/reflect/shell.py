@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from cleartrace.agents.attempt import attempt
 from cleartrace.agents.protocol import RunRequest
@@ -41,6 +42,7 @@ class ShellReflector:
     Args:
         budget: how much of tasks and judgements the prompt shows.
         limits: of the shell, for one reading.
+        scratch: folder that the runs are laid out in; the system's temporary one for None.
         style: how the model calls the shell.
         max_tokens: of one reply.
         time_limit_s: wall seconds of one reading.
@@ -54,13 +56,14 @@ class ShellReflector:
         *,
         budget: Budget = BUDGET,
         limits: Limits | None = None,
+        scratch: Path | None = None,
         style: CallStyle = CallStyle.NATIVE,
         thinking: Thinking = Thinking.DEFAULT,
         max_tokens: int | None = 8_192,
         time_limit_s: float | None = None,
     ) -> None:
         self._llm, self._facts, self._features = llm, facts, features
-        self._budget, self._limits = budget, limits or Limits()
+        self._budget, self._limits, self._scratch = budget, limits or Limits(), scratch
         self._style, self._thinking = style, thinking
         self._max_tokens, self._time_limit_s = max_tokens, time_limit_s
 
@@ -72,7 +75,7 @@ class ShellReflector:
 
     async def _call(self, signals: Sequence[Signal], playbook: Playbook, seed: int) -> tuple[Reflection, ...]:
         model = reply_model(self._features.auxiliary, batched=len(signals) > 1)
-        with RunShell(runs_of(signals), self._limits) as shell:
+        with RunShell(runs_of(signals), self._limits, self._scratch) as shell:
             prompt = reflection_prompt(self._facts, self._features, self._budget, signals, playbook, shell)
             reading = _Reading(shell, prompt, model)
             failure = await self._read(reading, seed)

@@ -124,6 +124,8 @@ def test_a_written_file_reads_as_the_same_settings(tmp_path):
         ({"model": "openai/x", "trace_summarizer_model": "openai/y"}, "without summarize_traces"),
         ({"model": "openai/x", "omit_mutator_traces": True, "summarize_traces": True}, "beside summarize_traces"),
         ({"model": "openai/x", "optimization_state_model": "openai/y"}, "without use_optimization_state"),
+        ({"operations": "all"}, "operations has no effect on ruleworld without a model"),
+        ({"leak_guard": True}, "leak_guard has no effect on ruleworld without a model"),
         ({"reflector_reads": "shell"}, "reflector_reads has no effect on ruleworld without a model"),
         ({"model": "openai/x", "shell_calls": 5}, "shell_calls has no effect without reflector_reads=shell"),
         ({"model": "openai/x", "shell_seconds": 1.0}, "shell_seconds has no effect without reflector_reads=shell"),
@@ -238,14 +240,19 @@ def test_a13_a_reflector_with_a_shell_that_broke_goes_on_where_it_was(tmp_path):
     read, whole, broken = Read(broken=False), tmp_path / "whole", tmp_path / "broken"
     with Loopback(read) as server:
         words = [*SMALL, "--iterations", "1", "--skip-validation", "--max-workers", "1", "--reflector-reads", "shell"]
+        words += ["--shell-calls", "9"]
         words = ["ruleworld", *words, "--model", f"openai/m@{server.url}/v1"]
         call(*words, "--output", str(whole))
         read.broken, read.roles = True, []
         said = call(*words, "--output", str(broken), status=1)
         assert "Rejected in iteration 1" in said and "no such key" in said and read.roles.count("reader") == 2
         read.broken, read.roles = False, []
+        left = broken / "reading" / "episodes-of-a-killed-process"
+        left.mkdir()
+        left.chmod(0o555)
         call("--resume", str(broken))
-        assert read.roles == ["reflector", "mutator"]
+        assert read.roles == ["reflector", "mutator"] and list((broken / "reading").iterdir()) == []
+    assert any("You may make 9 calls of the shell" in json.dumps(one.body) for one in server.asked)
     assert (broken / "history.jsonl").read_bytes() == (whole / "history.jsonl").read_bytes()
     (kept,) = (broken / "iterations/0001/reflections").iterdir()
     (found,) = json.loads(kept.read_text())["result"]["reflections"]

@@ -40,6 +40,13 @@ class Acceptance(str, Enum):
     PARETO = "pareto"
 
 
+class Operations(str, Enum):
+    """Edits that a mutator may ask for: ADD, UPDATE and DELETE, or MERGE and SPLIT (ours) too."""
+
+    PUBLISHED = "published"
+    ALL = "all"
+
+
 Rule = tuple[tuple[str, ...], Callable[[Any], bool], str]
 """Settings, the condition without which they do nothing, and how that is said."""
 
@@ -55,6 +62,8 @@ class RclConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     # Settings that a run may be continued under: they change how far it goes or what it leaves, not what it does.
     _free: ClassVar[frozenset[str]] = frozenset({"iterations", "checkpoint_interval"})
+    # Settings that are younger than runs there may be: at their defaults they leave a digest as it was.
+    _later: ClassVar[frozenset[str]] = frozenset({"operations", "leak_guard"})
 
     seed: int = Field(42, description="Every random stream derives from it.")
     iterations: int = Field(10, ge=1, description="How often to run, reflect and edit.")
@@ -92,6 +101,13 @@ class RclConfig(BaseModel):
         1, ge=0, description="With auxiliary_losses: extra runs, once, of a task that failed by chance."
     )
     add_only: bool = Field(False, description="Refuse every edit but additions.")
+    operations: Operations = Field(
+        Operations.PUBLISHED,
+        description="Edits on offer: published (ADD, UPDATE, DELETE), or all (MERGE and SPLIT too).",
+    )
+    leak_guard: bool = Field(
+        False, description="Refuse edits that say right answers of the tasks learned from, where they are known."
+    )
     entry_char_cap: int = Field(
         0, ge=0, description=f"Longest entry in characters, at least {MIN_CHARS}; 0 for no limit."
     )
@@ -179,8 +195,11 @@ class RclConfig(BaseModel):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal characters of the SHA-256 of `binding()`."""
-        return hashlib.sha256(json.dumps(self.binding(), sort_keys=True).encode()).hexdigest()[:16]
+        """16 hexadecimal characters of the SHA-256 of `binding()`, without later settings at their defaults."""
+        fields = type(self).model_fields
+        silent = {name for name in self._later if getattr(self, name) == fields[name].default}
+        values = {name: value for name, value in self.binding().items() if name not in silent}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 _STYLE = "reflector_prompt_style"
@@ -202,6 +221,7 @@ _RULES: tuple[Rule, ...] = (
     ),
     (("failure_replay_unseen_first",), lambda c: c.batch_size > 0, "when a batch is the whole pool"),
     (("mini_batch",), lambda c: c.batch_size <= 0 or c.mini_batch <= c.batch_size, "beyond batch_size"),
+    (("operations",), lambda c: not c.add_only, "beside add_only"),
     (("pp",), lambda c: bool(c.perturbation_set), "without perturbation_set"),
     (("pp",), lambda c: not c.dual_trace, "beside dual_trace: it would perturb the clean runs (S2)"),
     (("perturbation_set",), lambda c: c.pp or c.dual_trace, "without pp or dual_trace"),

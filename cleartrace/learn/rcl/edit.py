@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cleartrace.agents.protocol import EpisodeRunner, RunRequest
-from cleartrace.context.playbook.apply import apply
+from cleartrace.context.playbook.apply import Rejected, apply
 from cleartrace.context.playbook.compact import compact
 from cleartrace.context.playbook.counts import Tally, count, prune
+from cleartrace.context.playbook.leak import LeakGuard
 from cleartrace.context.playbook.ops import Operation
 from cleartrace.context.playbook.render import render
 from cleartrace.context.playbook.rules import Rules
@@ -44,6 +45,22 @@ def rules_of(config: RclConfig) -> Rules:
 def fit(playbook: Playbook, budget: int) -> Playbook:
     """The playbook within so many tokens, as agents see it; 0 for no limit (R18)."""
     return compact(playbook, budget).playbook if budget else playbook
+
+
+def guarded(
+    operations: Sequence[Operation], guard: LeakGuard | None
+) -> tuple[tuple[Operation, ...], tuple[Rejected, ...]]:
+    """Operations that give nothing away, and the others with what each says."""
+    clean: list[Operation] = []
+    refused: list[Rejected] = []
+    for one in operations:
+        leak = next((leak for text in one.texts for leak in guard.leaks(text)), None) if guard else None
+        if leak is None:
+            clean.append(one)
+        else:
+            reason = f"the text gives away the answer of {leak.secret.task_id}: {leak.found}"
+            refused.append(Rejected(operation=one, reason=reason))
+    return tuple(clean), tuple(refused)
 
 
 @dataclass(frozen=True)

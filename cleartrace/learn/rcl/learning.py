@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cleartrace.context.playbook.apply import Applied, Change, apply
 from cleartrace.context.playbook.types import Entry, Playbook, Source
@@ -13,7 +14,7 @@ from cleartrace.learn.memory.document import OptimizerState
 from cleartrace.learn.memory.record import IterationRecord
 from cleartrace.learn.memory.render import memory_text
 from cleartrace.learn.protocol import FailureType, Proposal, Reflection, Signal
-from cleartrace.learn.rcl.edit import Assessed, LoopBench, assess, rules_of
+from cleartrace.learn.rcl.edit import Assessed, LoopBench, assess, guarded, rules_of
 from cleartrace.learn.rcl.iteration import Iteration, Learned
 from cleartrace.learn.rcl.state import Edit, Row, State
 
@@ -92,7 +93,9 @@ async def _edit(
         reason=proposal.summary,
     )
     rules = rules_of(it.config)
-    made = apply(assessed.playbook, proposal.operations, rules, source)
+    clean, leaking = guarded(proposal.operations, it.parts.guard)
+    made = apply(assessed.playbook, clean, rules, source)
+    made = replace(made, rejected=(*leaking, *made.rejected))
     bench = LoopBench(it.parts.runner, it.parts.provide, rules, source, it.config.playbook_budget)
     decision = await _decide(it, state, signals, assessed.playbook, made.applied, bench)
     kept = tuple(one for verdict in decision.verdicts if verdict.kept for one in verdict.operations)

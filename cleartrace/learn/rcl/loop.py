@@ -262,6 +262,11 @@ def check(config: RclConfig, parts: Parts) -> None:
         (config.pp and parts.instruct is None, "pp needs a provider that adds instructions"),
         (config.use_optimization_state and parts.memory is None, "use_optimization_state needs a memory"),
         (not config.use_optimization_state and parts.memory is not None, "a memory needs use_optimization_state"),
+        (
+            config.leak_guard and parts.guard is None,
+            "leak_guard needs right answers; none of these tasks has any",
+        ),
+        (not config.leak_guard and parts.guard is not None, "a guard needs leak_guard"),
         (config.val_interval != 1 and not parts.validation, "val_interval has no effect without validation tasks"),
     )
     for wrong, message in needs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cleartrace.agents.protocol import EpisodeRunner
+from cleartrace.context.playbook.leak import LeakGuard
 from cleartrace.context.playbook.types import Playbook
 from cleartrace.context.provider import ContextProvider
 from cleartrace.episodes.types import Task
@@ -29,6 +30,7 @@ class Parts:
         probe: adds instructions, and marks the context as a probe.
         instruct: adds the same instructions to a run that counts.
         memory: needed exactly with `use_optimization_state`.
+        guard: knows what no edit may say; needed exactly with `leak_guard`.
         domain: facts that a run cannot be continued under other values of: agent, models, environment.
     """
 
@@ -42,4 +44,5 @@ class Parts:
     instruct: Perturb | None = None
     validation: Sequence[Task] = ()
     memory: OptimizerMemory | None = None
+    guard: LeakGuard | None = None
     domain: Mapping[str, Any] = field(default_factory=dict)

@@ -39,6 +39,7 @@ class RunConfig(RclConfig, ShellSettings, AgentSettings):
         "max_cost",
         "max_seconds",
     }
+    _later: ClassVar[frozenset[str]] = RclConfig._later | {"reflector_reads", *ShellSettings.model_fields}
 
     # Those with a published name, or that say more here than for an agent alone.
     environment: str = Field("", description="Name of the environment.", json_schema_extra=published("benchmark"))
@@ -83,6 +84,8 @@ _NEEDS_MODEL = (
     "trace_summarizer_model",
     "omit_mutator_traces",
     "summarize_traces",
+    "operations",
+    "leak_guard",
     "prices",
     "max_cost",
 )

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from cleartrace.learn.rcl.config import Perturbation, RclConfig
+from cleartrace.learn.rcl.config import Operations, Perturbation, RclConfig
+from cleartrace.learn.rcl.run_config import make_config
 
 PUBLISHED = {
     "iterations": 10,
@@ -52,6 +53,7 @@ def test_every_field_says_what_it_does():
         ({"failure_replay_failures_to_evict": 1}, "without failure_replay_ratio above 0"),
         ({"failure_replay_unseen_first": False, "batch_size": 0}, "when a batch is the whole pool"),
         ({"mini_batch": 6}, "beyond batch_size"),
+        ({"operations": "all", "add_only": True}, "operations has no effect beside add_only"),
         ({"pp": True}, "without perturbation_set"),
         ({"perturbation_set": "full"}, "without pp or dual_trace"),
         ({"pp": True, "perturbation_set": "full", "dual_trace": True}, "S2"),
@@ -67,6 +69,12 @@ def test_every_field_says_what_it_does():
 def test_r18_what_would_have_no_effect_is_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         RclConfig.model_validate(values)
+
+
+def test_settings_that_came_later_leave_the_digest_of_older_runs():
+    assert RclConfig().digest == "81efbca6463441a5", "as of before operations and leak_guard"
+    assert make_config({"environment": "ruleworld"}).digest == "9879d0d72225c2d6"
+    assert RclConfig(leak_guard=True).digest != RclConfig().digest != RclConfig(operations=Operations.ALL).digest
 
 
 def test_published_spellings_are_understood():

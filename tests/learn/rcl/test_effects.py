@@ -47,6 +47,8 @@ EFFECTS = {
 ELSEWHERE = {
     "reflection_threshold": "below: the rule world scores 0 and 1 alone",
     "checkpoint_interval": "test_rundir: it leaves files",
+    "operations": "test_cli: it needs a model",
+    "leak_guard": "test_loop, and test_cli with a model",
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from cleartrace.context.playbook.leak import LeakGuard, Secret
 from cleartrace.context.playbook.ops import Op, Operation
 from cleartrace.context.playbook.types import Entry, Playbook
 from cleartrace.learn.accept import Decision, Standing, Verdict
@@ -254,6 +255,15 @@ def test_a6_a_playbook_to_start_from_that_is_over_the_budget_is_cut_on_record(br
     assert done.state.left_out == (), "it is told once"
 
 
+def test_an_edit_that_says_an_answer_is_rejected_with_the_guard():
+    says = [Operation(op=Op.ADD, texts=(text,)) for text in ("The code is KX-2291.", "Look the code up first.")]
+    made = parts(mutator=Mutator(propose=says), guard=LeakGuard([Secret(text="KX-2291", task_id="t3")]))
+    done = one_step(RclConfig(leak_guard=True), made)
+    assert [entry.text for entry in done.state.playbook.entries] == ["Look the code up first."]
+    assert (done.row.proposed, done.row.rejected, done.row.kept) == (2, 1, 1)
+    assert done.record.edit.rejected[0].reason == "the text gives away the answer of t3: kx-2291"
+
+
 def test_a_budget_ends_the_run_and_says_which():
     calls = []
 
@@ -278,6 +288,8 @@ def test_a_run_stops_when_nothing_is_scored_any_more():
         (RclConfig(), {"n": 0}, "no tasks"),
         (RclConfig(dual_trace=True), {"probe": None}, "dual_trace needs"),
         (RclConfig(use_optimization_state=True), {}, "needs a memory"),
+        (RclConfig(leak_guard=True), {}, "leak_guard needs right answers"),
+        (RclConfig(), {"guard": LeakGuard(["KX-2291"])}, "a guard needs leak_guard"),
         (RclConfig(val_interval=2), {}, "val_interval has no effect without validation tasks"),
     ],
 )

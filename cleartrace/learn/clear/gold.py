@@ -29,11 +29,12 @@ async def keep_gold(project: Project, place: Workplace, config: AgentConfig, tas
     found = dict(known)
     for task in tasks:
         if task.id not in found:
-            found[task.id] = await _gold(host, task.id, seed)
+            found[task.id] = await gold_answers(host, task.id, seed)
     write_json_lines(project.gold_file, ({"id": id, "values": values} for id, values in found.items()))
 
 
-async def _gold(host: Any, task_id: str, seed: int) -> list[str]:
+async def gold_answers(host: Any, task_id: str, seed: int) -> list[str]:
+    """What right actions say; [] where the environment knows none."""
     try:
         actions: Sequence[Action] = await host.gold(task_id, seed) or ()
     except EnvironmentFault:

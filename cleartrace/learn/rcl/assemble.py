@@ -8,18 +8,24 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from cleartrace.agents.protocol import ExecutionAgent
 from cleartrace.agents.runner import Runner
+from cleartrace.agents.tool_loop import ToolLoopAgent
 from cleartrace.agents.workplace import Models, open_agent
+from cleartrace.context.playbook.leak import LeakGuard
 from cleartrace.context.playbook.ops import Op
 from cleartrace.environments.protocol import EnvironmentFault
 from cleartrace.environments.registry import MissingPackage, load
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
 from cleartrace.episodes.view import empty_folder
+from cleartrace.learn.clear.gold import gold_answers
 from cleartrace.learn.facts import Facts
 from cleartrace.learn.memory.memory import OptimizerMemory
 from cleartrace.learn.mutate import LLMMutator, Options, Runs, Summariser
 from cleartrace.learn.protocol import Reflector
+from cleartrace.learn.rcl.answers import guard_of
+from cleartrace.learn.rcl.config import Operations
 from cleartrace.learn.rcl.parts import Parts
 from cleartrace.learn.rcl.run_config import ConfigError, Reads, RunConfig
 from cleartrace.learn.rcl.wiring import acceptance_of, providers
@@ -94,6 +100,7 @@ async def _real(
         instruct=instruct,
         acceptance=acceptance_of(config, train, validation),
         memory=_memory(config, models, facts),
+        guard=await _guard(config, opened.agent, train),
         domain={"agent": opened.agent.hash, **names},
     )
     return Assembled(parts, opened.sections, notes(config, train, validation))
@@ -123,9 +130,9 @@ def _shell_reflector(config: RunConfig, models: Models, facts: Facts, scratch: P
 
 def _mutator(config: RunConfig, models: Models, facts: Facts) -> LLMMutator:
     runs = Runs.NONE if config.omit_mutator_traces else Runs.SUMMARY if config.summarize_traces else Runs.FULL
-    usual = Options()
+    offered = tuple(Op) if config.operations is Operations.ALL else Options().operations
     options = Options(
-        operations=(Op.ADD,) if config.add_only else usual.operations,
+        operations=(Op.ADD,) if config.add_only else offered,
         auxiliary=config.auxiliary_losses,
         runs=runs,
         entry_cap=config.entry_char_cap,
@@ -144,6 +151,12 @@ def _memory(config: RunConfig, models: Models, facts: Facts) -> OptimizerMemory 
         return None
     llm = models(config.optimization_state_model, config.reflector_model, config.model)
     return OptimizerMemory(llm, facts, max_history=config.optimization_state_max_history)
+
+
+async def _guard(config: RunConfig, agent: ExecutionAgent, train: Sequence[Task]) -> LeakGuard | None:
+    if not config.leak_guard or not isinstance(agent, ToolLoopAgent):
+        return None
+    return guard_of(train, {task.id: await gold_answers(agent.host, task.id, config.seed) for task in train})
 
 
 def sides(config: RunConfig, tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from benchmarks.loopback import Answer, Asked, Loopback
 from cleartrace.cli import app
 from cleartrace.context.playbook.files import load
+from cleartrace.environments.ruleworld import RuleWorld
 from cleartrace.learn.rcl.run_config import ConfigError, RunConfig, make_config, write_yaml
 from cleartrace.learn.rcl.rundir import read_history
 from cleartrace.learn.rcl.state import State
@@ -258,6 +259,27 @@ def test_a13_a_reflector_with_a_shell_that_broke_goes_on_where_it_was(tmp_path):
     (found,) = json.loads(kept.read_text())["result"]["reflections"]
     assert found["analysis"] == "a rule was not known"
     assert [one["line"] for one in found["shell"]] == ["ls", "head -n 3 run-1/view.md"]
+
+
+class Tells(Served):
+    """Its mutator writes the right answer of a task into the playbook."""
+
+    def _add(self) -> dict:
+        world = RuleWorld(options={"scenarios": (4, 1, 1), "rules": 8, "tasks_each": 3})
+        answers = [action.text for task in world.tasks("train") for action in world.gold(task.id, 1)]
+        return {"op": "ADD", "section": "rules", "content": f"The answer is {max(answers, key=len)}, always."}
+
+
+@pytest.mark.parametrize("guard", [[], ["--leak-guard"]])
+def test_the_leak_guard_rejects_edits_that_say_an_answer(tmp_path, guard):
+    with Loopback(Tells()) as server:
+        words = ["--iterations", "1", "--skip-validation", "--max-workers", "1", "--operations", "all", *guard]
+        call("ruleworld", *SMALL, "--model", f"openai/m@{server.url}/v1", *words, "--output", str(tmp_path))
+    (row,) = read_history(tmp_path)
+    assert (row["kept"], row["rejected"]) == ((0, 1) if guard else (1, 0))
+    assert ("gives away the answer" in row["note"]) is bool(guard)
+    (asked,) = [one.body for one in server.asked if "mutation_summary" in json.dumps(one.body["messages"])]
+    assert "`SPLIT`" in asked["messages"][0]["content"]
 
 
 def test_an_endpoint_that_refuses_the_key_stops_the_run_with_its_name(tmp_path):

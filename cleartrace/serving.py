@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,6 +30,19 @@ def is_loopback(host: str) -> bool:
     """
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether only this machine reaches the host of `url`.
+
+    Example:
+        >>> is_loopback_url("http://[::1]:8000/v1"), is_loopback_url("https://localhost.example.org")
+        (True, False)
+    """
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
 

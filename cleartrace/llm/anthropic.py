@@ -47,8 +47,9 @@ class AnthropicMessages(Endpoint[anthropic.AsyncAnthropic]):
 
     def _open(self) -> anthropic.AsyncAnthropic:
         given = self.options
+        http = anthropic.DefaultAsyncHttpxClient(timeout=given.timeout_s, trust_env=given.trust_env)
         return anthropic.AsyncAnthropic(
-            api_key=given.key, base_url=given.base_url, timeout=given.timeout_s, max_retries=0
+            api_key=given.key, base_url=given.base_url, timeout=given.timeout_s, max_retries=0, http_client=http
         )
 
     async def _close(self, client: anthropic.AsyncAnthropic) -> None:

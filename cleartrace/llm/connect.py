@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cleartrace.llm.budget import Budget
 from cleartrace.llm.cached import Cached
@@ -22,6 +20,7 @@ from cleartrace.llm.metered import Metered, Price, read_prices
 from cleartrace.llm.protocol import LLM
 from cleartrace.llm.recording import Recording, Replaying
 from cleartrace.llm.retrying import Retrying, RetryPolicy
+from cleartrace.serving import is_loopback_url
 
 _SPEC = re.compile(r"(?P<provider>[^/@]+)/(?P<model>.+?)(?:@(?P<url>https?://.+))?")
 _PROVIDERS = {
@@ -203,7 +202,7 @@ def _endpoint(options: Options, spec: Spec, key_env: str | None) -> Endpoint:
 def _key(spec: Spec, key_env: str | None) -> str:
     """From the environment. A loopback address gets one only when its variable is named: keys stay where they are."""
     names = (key_env,) if key_env else _PROVIDERS[spec.provider][2]
-    loopback = spec.base_url is not None and _is_loopback(spec.base_url)
+    loopback = spec.base_url is not None and is_loopback_url(spec.base_url)
     found = next((value for name in names if (value := os.environ.get(name))), "")
     if loopback and not key_env:
         return "none"
@@ -212,14 +211,6 @@ def _key(spec: Spec, key_env: str | None) -> str:
             f"no key for {spec.provider}/{spec.model}: set the environment variable {' or '.join(names)}"
         )
     return found
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _rate(rate: Rate | Mapping[str, float] | None) -> Rate | None:

@@ -26,6 +26,7 @@ from cleartrace.llm.protocol import (
     TimedOut,
 )
 from cleartrace.llm.text import utf8_safe
+from cleartrace.serving import is_loopback_url
 
 T = TypeVar("T")
 DEFAULT_URLS = {
@@ -79,6 +80,11 @@ class Options:
     thinking_mode: ThinkingMode = ThinkingMode.LEVEL
     limit_field: str = "max_tokens"
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether a proxy that the environment names may be asked: not for an address of this machine."""
+        return not is_loopback_url(self.base_url)
 
     @property
     def name(self) -> str:

@@ -52,9 +52,10 @@ class GeminiContent(Endpoint[_Clients]):
 
     def _open(self) -> _Clients:
         # A client of our own: the SDK passes transport errors through, and they must be of one known family.
-        http = httpx.AsyncClient(timeout=self.options.timeout_s, follow_redirects=True)
-        where = types.HttpOptions(base_url=self.options.base_url, httpx_async_client=http)
-        return genai.Client(api_key=self.options.key, vertexai=False, http_options=where), http
+        given = self.options
+        http = httpx.AsyncClient(timeout=given.timeout_s, follow_redirects=True, trust_env=given.trust_env)
+        where = types.HttpOptions(base_url=given.base_url, httpx_async_client=http)
+        return genai.Client(api_key=given.key, vertexai=False, http_options=where), http
 
     async def _close(self, client: _Clients) -> None:
         await client[0].aio.aclose()

@@ -45,7 +45,10 @@ class OpenAIChat(Endpoint[openai.AsyncOpenAI]):
 
     def _open(self) -> openai.AsyncOpenAI:
         given = self.options
-        return openai.AsyncOpenAI(api_key=given.key, base_url=given.base_url, timeout=given.timeout_s, max_retries=0)
+        http = openai.DefaultAsyncHttpxClient(timeout=given.timeout_s, trust_env=given.trust_env)
+        return openai.AsyncOpenAI(
+            api_key=given.key, base_url=given.base_url, timeout=given.timeout_s, max_retries=0, http_client=http
+        )
 
     async def _close(self, client: openai.AsyncOpenAI) -> None:
         await client.close()

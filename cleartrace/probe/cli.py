@@ -100,8 +100,8 @@ def _run(settings: Any) -> None:
 
     from cleartrace.data.errors import DataError
     from cleartrace.data.growing import StoreError
+    from cleartrace.llm.http import EndpointUnavailable
     from cleartrace.pairs.letters import LetterError
-    from cleartrace.probe.http import EndpointUnavailable
     from cleartrace.probe.manifest import read_manifest
     from cleartrace.probe.page import tables, write_summary
     from cleartrace.probe.run import MANIFEST, run

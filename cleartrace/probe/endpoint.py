@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from cleartrace.llm.http import Endpoint, EndpointUnavailable, RequestRefused
 from cleartrace.pairs.prompt import PairPrompt
 from cleartrace.pairs.record import ImageRef
 from cleartrace.probe.answer import Answer, parse_letter, read_top_logprobs
 from cleartrace.probe.ask import Ask
-from cleartrace.probe.http import Endpoint, EndpointUnavailable, RequestRefused
 from cleartrace.probe.names import Mode, Status
 
 TOP_LOGPROBS = 20

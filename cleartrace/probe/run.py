@@ -88,8 +88,8 @@ def open_model(settings: ProbeSettings, pairs: Sequence[Pair]) -> Iterator[Answe
     if given.endpoint is None:
         yield _local(given, settings, images=any(pair.kind is PairKind.IMAGE or pair.images for pair in pairs))
         return
+    from cleartrace.llm.http import Endpoint
     from cleartrace.probe.endpoint import ChatModel
-    from cleartrace.probe.http import Endpoint
 
     endpoint = Endpoint(
         given.endpoint,
@@ -101,7 +101,7 @@ def open_model(settings: ProbeSettings, pairs: Sequence[Pair]) -> Iterator[Answe
     try:
         yield ChatModel(
             endpoint,
-            given.endpoint_model or endpoint.only_model(),
+            given.endpoint_model or endpoint.only_model("--endpoint-model"),
             settings.mode,
             answer_tokens=settings.answer_tokens,
             concurrency=given.concurrency,

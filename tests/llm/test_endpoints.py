@@ -62,6 +62,11 @@ def test_a_text_comes_with_its_usage_and_its_model(dialect: Dialect) -> None:
     assert asked[0].path.endswith(dialect.path)
 
 
+def test_this_machine_is_asked_without_a_proxy(dialect: Dialect, proxy: Loopback) -> None:
+    reply, _ = ask(dialect, [Answer(dialect.text("ok"))])
+    assert reply.text == "ok" and not proxy.asked
+
+
 def test_r25_parallel_calls_and_thoughts_go_back_as_they_came(dialect: Dialect) -> None:
     """R25: 3 parallel calls have 3 results in order, thoughts keep their signatures, no tool choice is forced."""
 

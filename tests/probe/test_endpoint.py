@@ -15,10 +15,10 @@ import httpx
 import pytest
 from make_probe import image_pairs, text_pairs
 
+from cleartrace.llm.http import Endpoint, EndpointUnavailable
 from cleartrace.probe.answer import Answer
 from cleartrace.probe.ask import Ask, asks
 from cleartrace.probe.endpoint import ChatModel, chat_messages
-from cleartrace.probe.http import Endpoint, EndpointUnavailable
 from cleartrace.probe.names import Mode, Status
 
 Handler = Callable[[httpx.Request], httpx.Response]

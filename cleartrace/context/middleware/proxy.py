@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
 from cleartrace.context.middleware.briefing import Added, Briefing
 from cleartrace.context.middleware.conversation import shape_of
-from cleartrace.serving import Guarded, NotServed, is_loopback
+from cleartrace.serving import Guarded, NotServed, is_loopback_url
 
 TOKEN_VARIABLE = "CLEARTRACE_CONTEXT_TOKEN"
 HEALTH = "/health"
@@ -39,7 +38,7 @@ class Upstream:
 
     def client(self) -> httpx.AsyncClient:
         timeout = httpx.Timeout(self.timeout_s, connect=10.0)
-        return httpx.AsyncClient(timeout=timeout, trust_env=not is_loopback(urlsplit(self.url).hostname or ""))
+        return httpx.AsyncClient(timeout=timeout, trust_env=not is_loopback_url(self.url))
 
 
 def build_app(briefing: Briefing, upstream: Upstream, token: str | None = None) -> Any:

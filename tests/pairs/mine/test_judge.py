@@ -1,11 +1,13 @@
 """Stage 6: rules, an endpoint, recordings."""
 
 import json
+from collections.abc import Callable
 
 import httpx
 import pytest
 
 from cleartrace.data.errors import DataError
+from cleartrace.llm.http import Endpoint
 from cleartrace.pairs.mine.trajectories.judge import Case, JudgeError, Label, Reason, Verdict
 from cleartrace.pairs.mine.trajectories.judge.openai import OpenAIJudge, parse_reply
 from cleartrace.pairs.mine.trajectories.judge.recorded import Recorder, Replay
@@ -57,7 +59,9 @@ def test_rules(given, label, reason):
     assert (verdict.label, verdict.reason) == (label, reason), verdict.note
 
 
-def endpoint(*replies: httpx.Response | Exception) -> tuple[OpenAIJudge, list[dict]]:
+def endpoint(
+    *replies: httpx.Response | Exception, sleep: Callable[[float], None] = lambda _: None
+) -> tuple[OpenAIJudge, list[dict]]:
     asked: list[dict] = []
     queue = list(replies)
 
@@ -68,8 +72,8 @@ def endpoint(*replies: httpx.Response | Exception) -> tuple[OpenAIJudge, list[di
             raise reply
         return reply
 
-    client = httpx.Client(transport=httpx.MockTransport(answer))
-    return OpenAIJudge("http://127.0.0.1:1/v1", "m", wait_s=0.0, client=client), asked
+    transport = httpx.MockTransport(answer)
+    return OpenAIJudge(Endpoint("http://127.0.0.1:1/v1", transport=transport, patience_s=12, sleep=sleep), "m"), asked
 
 
 def said(text: str) -> httpx.Response:
@@ -80,6 +84,20 @@ def test_an_endpoint_is_asked_again_when_it_is_busy():
     judge, asked = endpoint(httpx.Response(503), httpx.ConnectError("no"), said('Hm. {"label": "VALID"}'))
     assert judge(case()) == Verdict(Label.VALID)
     assert len(asked) == 3 and ANSWER in asked[0]["messages"][1]["content"]
+
+
+def test_a_page_of_a_gateway_and_a_full_server_are_waited_for():
+    waits: list[float] = []
+    page, full = httpx.Response(200, text="<html>gateway</html>"), httpx.Response(529, headers={"Retry-After": "9"})
+    judge, asked = endpoint(page, full, said('{"label": "VALID"}'), sleep=waits.append)
+    assert judge(case()) == Verdict(Label.VALID)
+    assert len(asked) == 3 and waits[1] == 9
+
+
+def test_an_endpoint_that_only_shows_pages_gives_no_verdict():
+    judge, _ = endpoint(*[httpx.Response(200, text="<html>gateway</html>")] * 50)
+    with pytest.raises(JudgeError, match="not JSON: b'<html>gateway"):
+        judge(case())
 
 
 def test_no_answer_is_an_error_and_not_a_verdict():

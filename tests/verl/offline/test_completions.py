@@ -12,8 +12,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from cleartrace.evaluate.settings import PolicySettings
-from cleartrace_verl.offline.completions import CompletionsPolicy, RequestRefused, request_body
-from cleartrace_verl.offline.policy import PolicyUnavailable
+from cleartrace.llm.http import EndpointUnavailable, RequestRefused
+from cleartrace_verl.offline.completions import CompletionsPolicy, request_body
 from tests.verl.offline.conftest import POLICY
 
 PARAMS = {"temperature": 0.7, "top_p": 0.6, "top_k": -1, "max_tokens": 9, "seed": 4, "logprobs": True}
@@ -140,20 +140,20 @@ def test_passing_failures_are_tried_again(ask: Callable[..., Any], failure: Answ
 def test_the_servers_own_pause_is_kept(ask: Callable[..., Any]) -> None:
     """A pause beyond the patience ends at once: waiting would change nothing."""
     network = Network([httpx.Response(429, headers={"Retry-After": "3600"})])
-    with pytest.raises(PolicyUnavailable, match="no answer within 20 s: HTTP 429"):
+    with pytest.raises(EndpointUnavailable, match="no answer within 20 s: HTTP 429"):
         ask(network)
     assert len(network.sent) == 1
 
 
 def test_an_endpoint_that_stays_away_is_unavailable(ask: Callable[..., Any]) -> None:
-    with pytest.raises(PolicyUnavailable, match="within 1 s: ConnectError"):
+    with pytest.raises(EndpointUnavailable, match="within 1 s: ConnectError"):
         ask(Network([httpx.ConnectError("refused")]), patience_s=1)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_refused_client_is_unavailable_at_once(ask: Callable[..., Any], status: int) -> None:
     network = Network([httpx.Response(status, text="who are you")])
-    with pytest.raises(PolicyUnavailable, match=f"HTTP {status}: who are you. Check the address"):
+    with pytest.raises(EndpointUnavailable, match=f"HTTP {status}: who are you. Check the address"):
         ask(network)
     assert len(network.sent) == 1
 
@@ -178,7 +178,7 @@ def test_the_only_model_is_found_and_several_are_listed(ask: Callable[..., Any])
     network = Network([httpx.Response(200, json={"data": [{"id": "only"}]}), ok(token_ids=[8])])
     ask(network, endpoint_model=None)
     assert network.bodies[0]["model"] == "only"
-    with pytest.raises(PolicyUnavailable, match=r"2 models \(a, b\): choose one with --endpoint-model"):
+    with pytest.raises(EndpointUnavailable, match=r"2 models \(a, b\): choose one with --endpoint-model"):
         ask(Network([httpx.Response(200, json={"data": [{"id": "a"}, {"id": "b"}]})]), endpoint_model=None)
 
 

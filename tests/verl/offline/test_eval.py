@@ -16,11 +16,12 @@ from cleartrace.evaluate.outcome import RolloutOutcome, Status
 from cleartrace.evaluate.settings import EvalSettings
 from cleartrace.evaluate.store import read_outcomes
 from cleartrace.evaluate.summary import Summary
+from cleartrace.llm.http import EndpointUnavailable
 from cleartrace.report import build_report
 from cleartrace.trajectory.record import TrajectoryRecord
 from cleartrace_verl.offline import commands
 from cleartrace_verl.offline.commands import run_eval
-from cleartrace_verl.offline.policy import EmbeddedPolicy, PolicyUnavailable
+from cleartrace_verl.offline.policy import EmbeddedPolicy
 from tests.verl.offline.conftest import POLICY, TOKEN, small_run
 
 Make = Callable[..., EvalSettings]
@@ -179,8 +180,8 @@ def test_a_policy_that_is_gone_stops_the_run_and_keeps_what_is_done(
 ) -> None:
     asked = eval_settings(rollback="off", concurrency=1)
     with monkeypatch.context() as patch:
-        failing(patch, 5, PolicyUnavailable("no answer"))
-        with pytest.raises(PolicyUnavailable):
+        failing(patch, 5, EndpointUnavailable("no answer"))
+        with pytest.raises(EndpointUnavailable):
             run_eval(asked, console)
     done = len(outcomes(asked.out))
     assert 0 < done < 6

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from cleartrace.evaluate.names import API_KEY_VARIABLE
+from cleartrace.llm.http import EndpointUnavailable
 from cleartrace.pairs.files import write_pairs
 from cleartrace.pairs.record import PairKind, both_directions
-from cleartrace.probe.http import EndpointUnavailable
 from cleartrace.probe.names import Mode, Status
 from cleartrace.probe.run import run
 from cleartrace.probe.settings import ModelSettings, ProbeSettings

@@ -15,12 +15,13 @@ from verl.tools.tool_registry import load_all_tools
 
 from cleartrace.evaluate.outcome import Arm, RolloutOutcome, Status
 from cleartrace.evaluate.questions import Question
+from cleartrace.llm.http import EndpointUnavailable
 from cleartrace.rewards.final_turn import FINAL_TURN, final_turn_ids
 from cleartrace.tools.result import MODEL_FAILURES, ToolStatus
 from cleartrace.trajectory.record import TrajectoryRecord
 from cleartrace_verl.agent_loop import SaarAgentLoop
 from cleartrace_verl.offline.config import SamplingOptions, grading_options
-from cleartrace_verl.offline.policy import Policy, PolicyUnavailable, SeededPolicy
+from cleartrace_verl.offline.policy import Policy, SeededPolicy
 from cleartrace_verl.reward import compute_score
 
 
@@ -56,7 +57,7 @@ class Roller:
         self._tools = ToolListWrap(load_all_tools(turns.tool_config_path, turns.function_tool_path))
 
     async def roll(self, question: Question, arm: Arm, rollout: int) -> Rolled:
-        """Roll out and grade once. Only PolicyUnavailable and cancellation come through; all else is a LOST outcome."""
+        """Roll out and grade once. Only EndpointUnavailable and cancellation come through; all else is LOST."""
         started = time.monotonic()
         known = {
             "row": question.row,
@@ -70,7 +71,7 @@ class Roller:
             output = await self._run_loop(question, arm, rollout)
             answer = self._answer(output)
             grade = await self._grade(question, output, answer)
-        except PolicyUnavailable:
+        except EndpointUnavailable:
             raise
         except Exception as error:  # whatever a loop, a tool file or a grader raises must not end the other rollouts
             lost = f"{type(error).__name__}: {error}"

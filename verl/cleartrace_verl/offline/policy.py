@@ -16,10 +16,6 @@ _WHOLE_FILE_BYTES = 64 << 20
 _EDGE_BYTES = 1 << 20
 
 
-class PolicyUnavailable(RuntimeError):
-    """The policy cannot answer any request. Ends the run, which can be resumed."""
-
-
 class Policy(Protocol):
     """One continuation per call; safe to share between coroutines. `identify`, then `open`, then `generate`."""
 

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cleartrace.llm.http import Endpoint, RequestRefused
 from cleartrace.pairs.make.scenes.scene import Box
 from cleartrace.pairs.mine.images import prompts
 from cleartrace.pairs.mine.images.editing import Edit, NoEdit, Verdict
-from cleartrace.pairs.mine.images.forms import FormEndpoint
 from cleartrace.pairs.mine.images.question import ImageQuestion
-from cleartrace.probe.http import Endpoint, RequestRefused
 
 MAX_TOKENS = 1024
 
@@ -66,7 +65,7 @@ class EndpointEditor:
     """A chat model proposes the edit, an image model makes it (`/images/edits`)."""
 
     planner: ChatVision
-    images: FormEndpoint
+    images: Endpoint
     model: str
 
     def edit(self, question: ImageQuestion, image: Image.Image) -> Edit:
@@ -79,7 +78,7 @@ class EndpointEditor:
                 raise NoEdit("the planner proposes no edit")
             form = {"model": self.model, "prompt": prompts.EDIT.format(instruction=instruction), "n": "1"}
             form |= {"response_format": "b64_json"}
-            reply = self.images.send("/images/edits", form, {"image": ("image.png", png(image), "image/png")})
+            reply = self.images.send_form("/images/edits", form, {"image": ("image.png", png(image), "image/png")})
             edited = Image.open(io.BytesIO(base64.b64decode(reply["data"][0]["b64_json"]))).convert("RGB")
         except (prompts.UnreadableReply, RequestRefused) as error:
             raise NoEdit(str(error)) from error

@@ -17,8 +17,8 @@ CHAT_URL = typer.Option("--chat", help="OpenAI-compatible endpoint of a chat mod
 
 @contextmanager
 def _clear_errors():
+    from cleartrace.llm.http import EndpointUnavailable, RequestRefused
     from cleartrace.pairs.mine.images.prompts import UnreadableReply
-    from cleartrace.probe.http import EndpointUnavailable, RequestRefused
 
     try:
         yield
@@ -43,6 +43,7 @@ def mine_images(
     workers: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 8,
 ) -> None:
     """Pairs from pictures that look alike, with the same question and different answers. Goes on after a kill."""
+    from cleartrace.llm.http import Endpoint
     from cleartrace.pairs.mine.images.api import ChatVision, EndpointEmbedder
     from cleartrace.pairs.mine.images.embed import ThumbnailEmbedder
     from cleartrace.pairs.mine.images.judging import ChatJudge
@@ -50,7 +51,6 @@ def mine_images(
     from cleartrace.pairs.mine.images.question import read_questions
     from cleartrace.pairs.mine.images.retrieval import RetrievalSettings
     from cleartrace.pairs.mine.images.shown import counting, show_funnel
-    from cleartrace.probe.http import Endpoint
 
     key = os.environ.get(KEY_VARIABLE)
     with _clear_errors():
@@ -59,7 +59,7 @@ def mine_images(
             raise ValueError(f"{collection} has {len(questions)} rows; retrieval needs two or more")
         judge, judge_name = None, "none"
         if chat:
-            seeing = ChatVision(endpoint := Endpoint(chat, key=key), chat_model or endpoint.only_model())
+            seeing = ChatVision(endpoint := Endpoint(chat, key=key), chat_model or endpoint.only_model("--chat-model"))
             judge, judge_name = ChatJudge(seeing), f"{seeing.model}@{endpoint.url}"
         embedder = ThumbnailEmbedder()
         if embeddings:
@@ -91,19 +91,19 @@ def edit_images(
     workers: Annotated[int, typer.Option(min=1, help="Questions at a time.")] = 4,
 ) -> None:
     """Pairs by edits: a chat model proposes, an image model edits, the chat model checks five criteria."""
+    from cleartrace.llm.http import Endpoint
     from cleartrace.pairs.mine.images.api import ChatVision, EndpointEditor, EndpointVerifier
     from cleartrace.pairs.mine.images.edits import edit_pairs
-    from cleartrace.pairs.mine.images.forms import FormEndpoint
     from cleartrace.pairs.mine.images.question import read_questions
     from cleartrace.pairs.mine.images.shown import counting, show_funnel
-    from cleartrace.probe.http import Endpoint
 
     key = os.environ.get(KEY_VARIABLE)
     with _clear_errors():
         questions = list(read_questions(collection))
-        seeing = ChatVision(endpoint := Endpoint(chat, key=key), chat_model or endpoint.only_model())
+        seeing = ChatVision(endpoint := Endpoint(chat, key=key), chat_model or endpoint.only_model("--chat-model"))
         settings = {"chat": endpoint.url, "chat_model": seeing.model, "images": images, "image_model": image_model}
-        editor = EndpointEditor(seeing, FormEndpoint(images, key=key), image_model)
+        painting = Endpoint(images, key=key, timeout_s=300.0, patience_s=600.0)
+        editor = EndpointEditor(seeing, painting, image_model)
         with counting("edited", len(questions)) as progress:
             funnel = edit_pairs(questions, editor, EndpointVerifier(seeing), out, settings, workers, progress)
     show_funnel(out, funnel)

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from PIL import Image
 
+from cleartrace.llm.http import RequestRefused
 from cleartrace.pairs.mine.images import prompts
 from cleartrace.pairs.mine.images.api import ChatVision
 from cleartrace.pairs.mine.images.retrieval import Match
-from cleartrace.probe.http import RequestRefused
 
 
 class Judgement(str, Enum):

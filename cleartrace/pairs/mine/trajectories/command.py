@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 def _judge(url: str, model: str, record: Path | None, replay: Path | None) -> Judge:
     """Raises: ValueError for options that do not go together."""
-    from cleartrace.pairs.mine.trajectories.judge.openai import OpenAIJudge
+    from cleartrace.llm.http import Endpoint
+    from cleartrace.pairs.mine.trajectories.judge.openai import KEY_VARIABLE, OpenAIJudge
     from cleartrace.pairs.mine.trajectories.judge.recorded import Recorder, Replay
     from cleartrace.pairs.mine.trajectories.judge.rules import RuleJudge
 
@@ -24,7 +26,7 @@ def _judge(url: str, model: str, record: Path | None, replay: Path | None) -> Ju
         raise ValueError("--judge-url and --judge-model belong together")
     if replay is not None:
         return Replay(replay)
-    judge = OpenAIJudge(url, model) if url else RuleJudge()
+    judge = OpenAIJudge(Endpoint(url, key=os.environ.get(KEY_VARIABLE)), model) if url else RuleJudge()
     return Recorder(judge, record) if record else judge
 
 

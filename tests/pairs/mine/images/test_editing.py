@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cleartrace.data.errors import DataError
+from cleartrace.llm.http import Endpoint, EndpointUnavailable
 from cleartrace.pairs.files import read_pairs
 from cleartrace.pairs.make.scenes.scene import Box
 from cleartrace.pairs.mine.images.api import (
@@ -21,12 +22,10 @@ from cleartrace.pairs.mine.images.api import (
 )
 from cleartrace.pairs.mine.images.editing import Criterion, Edit, NoEdit
 from cleartrace.pairs.mine.images.edits import edit_pairs
-from cleartrace.pairs.mine.images.forms import FormEndpoint
 from cleartrace.pairs.mine.images.judging import ChatJudge, Judgement
 from cleartrace.pairs.mine.images.offline import PixelVerifier
 from cleartrace.pairs.mine.images.question import ImageQuestion
 from cleartrace.pairs.mine.images.retrieval import Match
-from cleartrace.probe.http import Endpoint, EndpointUnavailable
 
 PLAN = {"instruction": "Make the dot blue.", "answer": "blue", "box": [0.25, 0.25, 0.75, 0.75]}
 
@@ -67,8 +66,8 @@ class Server:
         return ChatVision(Endpoint("http://test", transport=httpx.MockTransport(self)), "seer")
 
     def editor(self) -> EndpointEditor:
-        forms = FormEndpoint("http://test", transport=httpx.MockTransport(self), sleep=lambda _: None, tries=3)
-        return EndpointEditor(self.chat(), forms, "painter")
+        images = Endpoint("http://test", transport=httpx.MockTransport(self), patience_s=2, sleep=lambda _: None)
+        return EndpointEditor(self.chat(), images, "painter")
 
     def sent(self, number: int) -> dict:
         return json.loads(self.requests[number].content)
@@ -105,7 +104,7 @@ def test_one_picture_without_an_edit_does_not_stop_the_run(server, why, question
 
 def test_an_endpoint_that_is_down_does(question):
     server = Server(json.dumps(PLAN), status=503)
-    with pytest.raises(EndpointUnavailable, match="3 tries"):
+    with pytest.raises(EndpointUnavailable, match="edits gave no answer within 2 s: HTTP 503"):
         server.editor().edit(question, dot("red"))
     server = Server(json.dumps(PLAN), status=401)
     with pytest.raises(EndpointUnavailable, match="key"):

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
+from cleartrace.llm.http import Endpoint, EndpointUnavailable, RequestRefused
 from cleartrace.pairs.mine.trajectories.judge.case import Case, JudgeError, Label, Reason, Verdict
 from cleartrace.pairs.record import Message
 
-if TYPE_CHECKING:
-    import httpx
-
 KEY_VARIABLE = "JUDGE_API_KEY"
-_RETRIED = frozenset((408, 409, 425, 429, 500, 502, 503, 504))
+"""Environment variable of the endpoint's key."""
 
 INSTRUCTIONS = """You check test items. An item has a question, a patch, and two runs of coding agents. RUN 1 is meant
 to be the run the patch comes from, RUN 2 another run on the same function. Places that show a patch are hidden in both.
@@ -55,16 +50,12 @@ def parse_reply(text: str) -> Verdict:
     return Verdict(Label.UNCERTAIN, Reason.AMBIGUOUS_LABEL, f"the judge's reply cannot be read: {text[:200]!r}")
 
 
-@dataclass
+@dataclass(frozen=True)
 class OpenAIJudge:
-    """POST `{url}/chat/completions`. The key comes from the environment variable JUDGE_API_KEY."""
+    """POST `{endpoint}/chat/completions`."""
 
-    url: str
+    endpoint: Endpoint
     model: str
-    timeout_s: float = 120.0
-    tries: int = 4
-    wait_s: float = 1.0
-    client: httpx.Client | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -72,32 +63,11 @@ class OpenAIJudge:
 
     def __call__(self, case: Case) -> Verdict:
         body = {"model": self.model, "messages": prompt(case), "temperature": 0.0, "max_tokens": 1024}
-        reply = self._post(body)
+        try:
+            reply, _ = self.endpoint.send("POST", "/chat/completions", body)
+        except (EndpointUnavailable, RequestRefused) as error:
+            raise JudgeError(f"no verdict: {error}; mend it and run the same command again to go on") from None
         try:
             return parse_reply(reply["choices"][0]["message"]["content"] or "")
         except (KeyError, IndexError, TypeError):
-            raise JudgeError(f"{self.url}: not the answer of a chat completion: {str(reply)[:200]}") from None
-
-    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        import httpx
-
-        if self.client is None:
-            key = os.environ.get(KEY_VARIABLE, "")
-            self.client = httpx.Client(
-                timeout=self.timeout_s, headers={"Authorization": f"Bearer {key}"} if key else {}
-            )
-        problem = ""
-        for attempt in range(self.tries):
-            if attempt:
-                time.sleep(self.wait_s * 2 ** (attempt - 1))
-            try:
-                reply = self.client.post(f"{self.url.rstrip('/')}/chat/completions", json=body)
-            except httpx.TransportError as error:
-                problem = f"{type(error).__name__}: {error}"
-                continue
-            if reply.status_code == 200:
-                return reply.json()
-            problem = f"status {reply.status_code}: {reply.text[:200]}"
-            if reply.status_code not in _RETRIED:
-                break
-        raise JudgeError(f"{self.url} gave no verdict ({problem}); mend it and run the same command again to go on")
+            raise JudgeError(f"{self.endpoint.url}: not the answer of a chat completion: {str(reply)[:200]}") from None

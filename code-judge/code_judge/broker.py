@@ -7,13 +7,13 @@ cannot answer twice. No clock of a host is compared with another's. One trip to 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from code_judge.jobs import Job, Report
 
@@ -192,6 +192,13 @@ class Broker:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+    async def answers(self) -> bool:
+        """Whether the queue server is there."""
+        try:
+            return bool(await cast("Awaitable[bool]", self._redis.ping()))
+        except (RedisError, OSError):
+            return False
 
     def state_key(self, job_id: str) -> str:
         return f"{self._prefix}:job:{job_id}"

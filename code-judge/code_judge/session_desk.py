@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from code_judge.jobs import Outcome, RunLimits
+from code_judge.sandbox.answers import Status
 from code_judge.sandbox.kinds import Kind, kind_of
 from code_judge.sandbox.session import BranchLost, CellResult, Session
 from code_judge.sandbox.slot import Part, SlotLimits, SlotLost
 from code_judge.slots import SlotPool
 from code_judge.verdicts import STOPPED, admitted, slot_limits
 
+log = logging.getLogger(__name__)
 _REMEMBERED = 1000
 _WHOLE_LIFE_S = 24 * 3600.0
 
@@ -40,6 +43,17 @@ class _Handle:
     """Of cells that name none."""
     used: float = field(default_factory=time.monotonic)
     cells: int = 0
+    calls: int = 0
+    """Under way: it is not idle while there is one."""
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        self.calls += 1
+        try:
+            yield
+        finally:
+            self.calls -= 1
+            self.used = time.monotonic()
 
 
 class NoSession(LookupError):
@@ -72,8 +86,11 @@ class SessionDesk:
             return {"status": "error", "code": 410, "detail": str(error)}
         except _NoRoom as error:
             return {"status": "error", "code": 429, "detail": str(error)}
-        except (SlotLost, OSError, asyncio.TimeoutError) as error:
+        except (SlotLost, BranchLost, OSError, asyncio.TimeoutError) as error:
             return {"status": "error", "code": 503, "detail": f"{type(error).__name__}: {error}"}
+        except Exception as error:  # whoever asked would wait for nothing
+            log.exception("a call to a session failed")
+            return {"status": "error", "code": 500, "detail": f"{type(error).__name__}: {error}"}
 
     def _find(self, message: dict[str, Any]) -> _Handle:
         name = message["session"]
@@ -84,10 +101,11 @@ class SessionDesk:
         return handle
 
     @asynccontextmanager
-    async def _ending(self, name: str) -> AsyncIterator[None]:
-        """A session whose processes are gone ends here, and its place is free again."""
+    async def _ending(self, handle: _Handle, name: str) -> AsyncIterator[None]:
+        """Something is done with a session. One whose processes are gone ends here, and its place is free again."""
         try:
-            yield
+            with handle.busy():
+                yield
         except (BranchLost, SlotLost) as error:
             await self._drop(name, str(error))
             raise NoSession(str(error)) from None
@@ -124,12 +142,11 @@ class SessionDesk:
     async def _run(self, message: dict[str, Any]) -> dict[str, Any]:
         handle = self._find(message)
         limits = handle.limits if message["limits"] is None else RunLimits(**message["limits"])
-        async with self.cells, self._ending(message["session"]):
+        async with self._ending(handle, message["session"]), self.cells:
             result = await handle.tree.session.run(
                 handle.branch, message["code"], slot_limits(limits), echo=message["echo"],
                 rollback=message["rollback"],
             )  # fmt: skip
-        handle.used = time.monotonic()
         handle.cells += 1
         alive = handle.tree.session.alive(handle.branch)
         answer = _describe(result, limits, alive)
@@ -140,13 +157,13 @@ class SessionDesk:
     async def _fork(self, message: dict[str, Any]) -> dict[str, Any]:
         handle = self._find(message)
         self._make_room()
-        async with self._ending(message["session"]):
+        async with self._ending(handle, message["session"]):
             branch = await handle.tree.session.fork(handle.branch)
         return {"session": self._open_handle(handle.tree, branch, handle.idle_s, handle.limits)}
 
     async def _reset(self, message: dict[str, Any]) -> dict[str, Any]:
         handle = self._find(message)
-        async with self._ending(message["session"]):
+        async with self._ending(handle, message["session"]):
             handle.branch = await handle.tree.session.reset(handle.branch)
         handle.cells = 0
         return {}
@@ -177,7 +194,7 @@ class SessionDesk:
         """End sessions that nobody used for as long as they asked for."""
         now = time.monotonic()
         for name, handle in list(self._handles.items()):
-            if now - handle.used > handle.idle_s:
+            if not handle.calls and now - handle.used > handle.idle_s:
                 await self._drop(name, f"it was idle for {handle.idle_s:g} s")
 
     async def close(self) -> None:
@@ -194,9 +211,10 @@ def _verdict(result: CellResult) -> tuple[Outcome, str]:
     part = result.part
     if part.stopped is not None:
         return STOPPED[part.stopped], part.stopped.value
-    if result.status == "ok" or (result.status == "exit" and not result.exit_code):
+    if result.status is Status.OK or (result.status is Status.EXIT and not result.exit_code):
         return Outcome.OK, ""
-    return admitted(result.error_class) or Outcome.RUNTIME_ERROR, "signal" if result.status == "died" else result.status
+    detail = "signal" if result.status is Status.DIED else result.status.value
+    return admitted(result.error_class) or Outcome.RUNTIME_ERROR, detail
 
 
 def _describe(result: CellResult, limits: RunLimits, alive: bool) -> dict[str, Any]:

@@ -12,14 +12,17 @@ from typing import Any
 from code_judge.comparing import NOT_RUN, plain, texts_equal, values_equal
 from code_judge.jobs import Job, Outcome, Report, Suite
 from code_judge.sandbox.agent_run import AgentRun
+from code_judge.sandbox.answers import Answer, Status
 from code_judge.sandbox.kinds import Kind, kind_of
-from code_judge.sandbox.slot import Finished, Part, Request, Slot, SlotLimits, SlotLost
+from code_judge.sandbox.slot import Finished, Part, Request, Slot, SlotLimits
 from code_judge.slots import SlotPool
 from code_judge.verdicts import STOPPED, admitted, slot_limits, to_report
 
 _SOLUTION = ("frames", "values", "cells", "solution")
 _CHECKER = ("frames", "values", "cells", "checker")
 _CASE_CHARS = 1000
+_ALL_CASES_CHARS = 4 << 20
+"""Of the texts of all cases together: what comes after has its verdict only."""
 
 
 @dataclass
@@ -32,8 +35,7 @@ class Tally:
     cases: list[dict[str, Any]] = field(default_factory=list)
     cpu_s: float = 0.0
     max_rss_mb: float = 0.0
-    stdout: str = ""
-    stderr: str = ""
+    chars_left: int = _ALL_CASES_CHARS
 
     @property
     def over(self) -> bool:
@@ -43,17 +45,31 @@ class Tally:
 
     def add(self, outcome: Outcome, cpu_s: float, wall_s: float, **facts: Any) -> None:
         self.cpu_s += cpu_s
-        known = {name: value for name, value in facts.items() if value not in (None, "")}
+        known = {name: short for name, value in facts.items() if (short := self._kept(value)) not in (None, "")}
         self.cases.append({"outcome": outcome.value, "cpu_s": round(cpu_s, 6), "wall_s": round(wall_s, 6), **known})
 
-    def add_part(self, outcome: Outcome, answer: dict[str, Any], part: Part, cpu_s: float) -> None:
+    def _kept(self, value: Any) -> Any:
+        if isinstance(value, str):
+            value = value[: self.chars_left]
+            self.chars_left -= len(value)
+        return value
+
+    def add_refusal(self, refusal: Report) -> None:
+        """A case whose program could not be loaded again."""
+        self.add(
+            refusal.outcome, refusal.cpu_s, refusal.wall_s, stdout=refusal.stdout[:_CASE_CHARS],
+            stderr=refusal.stderr[:_CASE_CHARS], detail=refusal.detail, error_class=refusal.error_class,
+            error_message=refusal.error_message, line=refusal.error_line,
+        )  # fmt: skip
+
+    def add_part(self, outcome: Outcome, answer: Answer, part: Part) -> None:
         """A case that was a part of a longer run."""
         self.max_rss_mb = max(self.max_rss_mb, part.memory / 2**20)
         out, err = (data.decode("utf-8", "replace")[:_CASE_CHARS] for data in (part.stdout, part.stderr))
         why = part.stopped.value if part.stopped else ""
         self.add(
-            outcome, max(cpu_s, part.cpu_s), part.wall_s, stdout=out, stderr=err, detail=why,
-            error_class=answer.get("error_class"), error_message=answer.get("message"), line=answer.get("line"),
+            outcome, max(answer.cpu_s, part.cpu_s), part.wall_s, stdout=out, stderr=err, detail=why,
+            error_class=answer.error_class, error_message=answer.message, line=answer.line,
         )  # fmt: skip
 
     def report(self) -> Report:
@@ -68,7 +84,6 @@ class Tally:
         return Report(
             outcome, detail=detail, exit_code=0 if outcome is Outcome.OK else 1, cpu_s=self.cpu_s,
             wall_s=time.monotonic() - self.deadline + self.suite.wall_s, max_rss_mb=self.max_rss_mb, cases=rows,
-            stdout=self.stdout, stdout_bytes=len(self.stdout), stderr=self.stderr, stderr_bytes=len(self.stderr),
         )  # fmt: skip
 
 
@@ -106,25 +121,23 @@ def _life(limits: SlotLimits, suite: Suite) -> SlotLimits:
     return replace(limits, cpu_s=suite.wall_s, wall_s=suite.wall_s)
 
 
-def _fault(answer: dict[str, Any], part: Part) -> Outcome:
+def _fault(answer: Answer, part: Part) -> Outcome:
     """Why a part of a program did not end as it should."""
     if part.stopped is not None:
         return STOPPED[part.stopped]
-    return admitted(answer.get("error_class")) or Outcome.RUNTIME_ERROR
+    return admitted(answer.error_class) or Outcome.RUNTIME_ERROR
 
 
-def _refused(job: Job, suite: Suite, answer: dict[str, Any], part: Part) -> Report:
+def _refused(job: Job, suite: Suite, answer: Answer, part: Part) -> Report:
     """The program could not even be loaded: no case was run."""
     chars = job.limits.output_chars
     texts = {"stdout": part.stdout.decode("utf-8", "replace"), "stderr": part.stderr.decode("utf-8", "replace")}
-    code = answer.get("exit_code")
-    outcome = _fault(answer, part)
     return Report(
-        outcome, detail=part.stopped.value if part.stopped else "load: the program ended before its tests",
-        exit_code=1 if code in (None, 0) else code, cpu_s=part.cpu_s, wall_s=part.wall_s,
+        _fault(answer, part), detail=part.stopped.value if part.stopped else "load: the program ended before its tests",
+        exit_code=answer.exit_code or 1, cpu_s=part.cpu_s, wall_s=part.wall_s,
         max_rss_mb=part.memory / 2**20, stdout=texts["stdout"][:chars], stdout_bytes=part.stdout_bytes,
-        stderr=texts["stderr"][:chars], stderr_bytes=part.stderr_bytes, error_class=answer.get("error_class"),
-        error_message=answer.get("message"), error_line=answer.get("line"),
+        stderr=texts["stderr"][:chars], stderr_bytes=part.stderr_bytes, error_class=answer.error_class,
+        error_message=answer.message, error_line=answer.line,
         cases=[{"outcome": NOT_RUN} for _ in suite.cases],
     )  # fmt: skip
 
@@ -139,8 +152,13 @@ async def run_calls(slot: Slot, job: Job, suite: Suite) -> Report:
             if agent is None or not agent.alive:
                 agent = await AgentRun.start(slot, _SOLUTION, _life(limits, suite))
                 loaded, part = await agent.ask({"op": "load", "code": job.source}, limits, spare=False)
-                if loaded["status"] != "ok" and not tally.cases:
-                    return _refused(job, suite, loaded, part)
+                if loaded.status is not Status.OK:
+                    refusal = _refused(job, suite, loaded, part)
+                    if not tally.cases:
+                        return refusal
+                    tally.add_refusal(refusal)
+                    await agent.close()
+                    continue
             await _call(agent, tally, limits)
     finally:
         if agent is not None:
@@ -156,11 +174,11 @@ async def _call(agent: AgentRun, tally: Tally, limits: SlotLimits) -> None:
         "kwargs": {name: _encoded(value) for name, value in (case.get("kwargs") or {}).items()},
     }  # fmt: skip
     answer, part = await agent.ask(message, limits, spare=True)
-    if answer["status"] == "ok" and part.stopped is None:
-        outcome = _judge_value(answer.get("value"), case.get("expected"), suite.tolerance)
+    if answer.status is Status.OK and part.stopped is None:
+        outcome = _judge_value(answer.value, case.get("expected"), suite.tolerance)
     else:
         outcome = _fault(answer, part)
-    tally.add_part(outcome, answer, part, _seconds(answer.get("cpu_s")))
+    tally.add_part(outcome, answer, part)
 
 
 def _judge_value(value: Any, expected: Any, tolerance: float) -> Outcome:
@@ -180,10 +198,6 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 63:
         return {"$": "int", "v": hex(value)}
     return value
-
-
-def _seconds(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and 0 <= value < 1e6 else 0.0
 
 
 @dataclass
@@ -223,6 +237,10 @@ async def run_asserts(slots: SlotPool, job: Job, suite: Suite) -> Report:
                     pair, refusal = await _open_pair(one, other, tally, limits)
                     if refusal is not None and not tally.cases:
                         return refusal
+                    if refusal is not None:
+                        tally.add_refusal(refusal)
+                        await pair.close()
+                        continue
                 await _check(pair, tally, limits)
         finally:
             if pair is not None:
@@ -243,17 +261,20 @@ async def _open_pair(one: Slot, other: Slot, tally: Tally, limits: SlotLimits) -
     pair = _Pair(solution, checker)
     try:
         loaded, part = await solution.ask({"op": "load", "code": tally.job.source}, limits, spare=False)
-        if loaded["status"] != "ok":
+        if loaded.status is Status.OK:
+            loaded, part = await solution.tell({"op": "serve"}) or (loaded, part)
+        if loaded.status is not Status.OK:
             return pair, _refused(tally.job, tally.suite, loaded, part)
-        await solution.channel.send({"op": "serve"})
         setup = {"op": "setup", "code": tally.suite.setup, "name": "setup.py", "entry_point": tally.suite.entry_point}
         begun, part = await checker.ask(setup, limits, spare=False)
     except BaseException:
         await pair.close()
         raise
-    if begun["status"] == "ok":
+    if begun.status is Status.OK:
         return pair, None
     refusal = _refused(tally.job, tally.suite, begun, part)
+    if begun.status is Status.LOST:
+        return pair, refusal
     return pair, replace(refusal, detail=f"setup: {refusal.detail}")
 
 
@@ -264,24 +285,22 @@ async def _check(pair: _Pair, tally: Tally, limits: SlotLimits) -> None:
     def stop(_: object) -> None:
         pair.solution.kill()
 
-    pair.solution.slot.begin_part(limits, stop, exact=False)
+    if not pair.solution.ended:
+        pair.solution.slot.begin_part(limits, stop, exact=False)
     answer, part = await pair.checker.ask(message, limits, spare=False)
-    try:
-        own = pair.solution.slot.end_part()
-    except SlotLost:  # the program's process ended
-        own = await pair.solution.last_part()
+    own = await pair.solution.end_part()
     part = replace(
         part, stopped=own.stopped or part.stopped, cpu_s=own.cpu_s + part.cpu_s, stdout=own.stdout,
         stderr=own.stderr + part.stderr,
     )  # fmt: skip
-    tally.add_part(_verdict_of(answer, part), answer, part, 0.0)
+    tally.add_part(_verdict_of(answer, part), answer, part)
 
 
-def _verdict_of(answer: dict[str, Any], part: Part) -> Outcome:
-    if answer["status"] == "ok" and part.stopped is None:
+def _verdict_of(answer: Answer, part: Part) -> Outcome:
+    if answer.status is Status.OK and part.stopped is None:
         return Outcome.OK
-    if answer["status"] == "unsupported":
+    if answer.status is Status.UNSUPPORTED:
         return Outcome.REJECTED
-    if answer.get("error_class") == "AssertionError" and part.stopped is None:
+    if answer.error_class == "AssertionError" and part.stopped is None:
         return Outcome.WRONG_ANSWER
     return _fault(answer, part)

@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -27,6 +27,8 @@ _AHEAD_S = 0.02
 """So much work is leased ahead of each slot: enough to hide the way to the queue, too little to starve others."""
 _MAX_AHEAD = 8
 _STALL_S = 0.03
+_MAX_SENDS, _SMALL = 5, 1 << 20
+"""After so many tries on a server that answers, the largest result is given up, unless it has fewer bytes."""
 _GATHER_S, _GATHERED = 0.01, 8
 """While more work waits, results wait so long for others to share a trip, or until there are so many."""
 
@@ -58,6 +60,8 @@ class Supervisor:
     _trip_due: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _typical_s: float = 1.0
+    _refusals: int = 0
+    """How often in a row a queue server that answers did not take the results."""
     _runs: dict[str, asyncio.Task[Report]] = field(default_factory=dict)
     """By job."""
     _unwanted: set[str] = field(default_factory=set)
@@ -221,13 +225,29 @@ class Supervisor:
         results, self._done = self._done, []
         try:
             await self.broker.finish(results)
-        except (RedisError, OSError):
-            self._done = results + self._done
+        except (RedisError, OSError) as error:
+            self._done = await self._sendable(results, error) + self._done
             self._results_there.set()
             raise
+        self._refusals = 0
         for result in results:
             self._held.pop(result.delivery.entry, None)
         self._changed.set()
+
+    async def _sendable(self, results: list[Result], error: Exception) -> list[Result]:
+        """What to send next time: a result that the queue server never takes must not hold up the others for ever."""
+        self._refusals += await self.broker.answers()
+        if self._refusals < _MAX_SENDS:
+            return results
+        self._refusals = 0
+        sizes = [len(result.report.dumps()) for result in results]
+        index = sizes.index(max(sizes))
+        if sizes[index] < _SMALL:
+            return results
+        detail = f"worker: a result of {sizes[index]} bytes could not be sent: {type(error).__name__}"
+        log.error("entry %s: %s", results[index].delivery.entry, detail)
+        instead = replace(results[index], report=Report(Outcome.INFRA_ERROR, detail=detail), keep=False)
+        return [*results[:index], instead, *results[index + 1 :]]
 
     async def _report(self, delivery: Delivery) -> tuple[str, Report]:
         try:

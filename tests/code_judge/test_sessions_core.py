@@ -115,3 +115,51 @@ def test_a_process_that_dies_ends_only_its_branch(in_session) -> None:
         assert flood.part.stopped is Stopped.OUTPUT and len(flood.part.stdout) <= 1 << 16
 
     in_session(body)
+
+
+FORGE = """
+import json, os, socket, struct, time
+for fd in range(3, 20):
+    try: channel = socket.socket(fileno=os.dup(fd))
+    except OSError: continue
+    data = json.dumps(ANSWER).encode()
+    try: channel.sendall(struct.pack("!I", len(data)) + data)
+    except OSError: pass
+time.sleep(2)
+"""
+
+
+@pytest.mark.parametrize("answer", [{"status": "ok", "pid": "x"}, {"status": "ok"}, {"status": "error", "line": "x"}])
+def test_a_forged_answer_ends_its_branch_as_a_failure(in_session, answer: dict[str, object]) -> None:
+    async def body(session: Session, first: int, cell: Cell) -> None:
+        other = await session.fork(first)
+        forged = await cell(first, FORGE.replace("ANSWER", repr(answer)), True)
+        assert forged.status == "died" and not session.alive(first)
+        assert (await cell(other, "1 + 1")).part.stdout == b"2\n"
+
+    in_session(body)
+
+
+def test_a_cell_that_ends_the_whole_session_has_failed(in_session) -> None:
+    async def body(session: Session, first: int, cell: Cell) -> None:
+        killed = await cell(first, "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(3)")
+        assert killed.status == "died" and not session.alive(first)
+
+    in_session(body)
+
+
+def test_a_process_without_a_readable_name_is_held_to_its_limits(in_session) -> None:
+    async def body(_: Session, first: int, cell: Cell) -> None:
+        assert (await cell(first, "import ctypes; ctypes.CDLL(None).prctl(15, b'\\xff)', 0, 0, 0)")).status == "ok"
+        slow = await cell(first, "while True: pass")
+        assert (slow.part.stopped, slow.error_class) == (Stopped.CPU, "KeyboardInterrupt")
+
+    in_session(body)
+
+
+def test_a_line_that_is_no_number_costs_no_branch(in_session) -> None:
+    async def body(session: Session, first: int, cell: Cell) -> None:
+        failed = await cell(first, "raise SyntaxError('x', ('f', 'no line', 1, 'text'))")
+        assert (failed.status, failed.error_class) == ("error", "SyntaxError") and session.alive(first)
+
+    in_session(body)

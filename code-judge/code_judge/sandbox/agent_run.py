@@ -10,8 +10,9 @@ from typing import Any
 
 from code_judge.sandbox import proctree
 from code_judge.sandbox.agents import agent_text
+from code_judge.sandbox.answers import Answer, Status
 from code_judge.sandbox.channel import Channel, ChannelLost
-from code_judge.sandbox.slot import Finished, Mode, Part, Request, Slot, SlotLimits, SlotLost, Stopped
+from code_judge.sandbox.slot import Finished, Mode, Part, Request, Slot, SlotLimits, SlotLost, Stopped, part_of
 
 _GRACE_S = 5.0
 _MAX_REPLY = 4 << 20
@@ -43,8 +44,13 @@ class AgentRun:
     def alive(self) -> bool:
         return self.slot.alive and not self._run.done()
 
-    async def ask(self, message: dict[str, Any], limits: SlotLimits, spare: bool) -> tuple[dict[str, Any], Part]:
-        """The answer, and what it cost. `{"status": "died"}` when there is none: the agent is to be closed then.
+    @property
+    def ended(self) -> bool:
+        """Its process is gone, whatever that says of the slot."""
+        return self._run.done()
+
+    async def ask(self, message: dict[str, Any], limits: SlotLimits, spare: bool) -> tuple[Answer, Part]:
+        """The answer, and what it cost. Status `died` when there is none: the agent is to be closed then.
 
         `spare`: at a limit only what the agent started is killed, so that it answers. Raises SlotLost and TimeoutError.
         """
@@ -56,15 +62,28 @@ class AgentRun:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, 9)
 
+        if self.ended:
+            return await self._died("the agent has ended")
         self.slot.begin_part(limits, stop, exact=False)
         try:
             await self.channel.send(message)
             answer = await self.channel.receive(limits.wall_s + _GRACE_S)
         except ChannelLost as error:
-            self.kill()
-            ended = await asyncio.wait_for(self._run, _GRACE_S)
-            return {"status": "died", "message": str(error), "exit_code": ended.exit_code}, await self.last_part()
-        return answer, self.slot.end_part()
+            return await self._died(str(error))
+        return answer, await self.end_part()
+
+    async def tell(self, message: dict[str, Any]) -> tuple[Answer, Part] | None:
+        """Ask for something that has no answer. Where the agent does not listen: its end, as of `ask`."""
+        try:
+            await self.channel.send(message)
+        except ChannelLost as error:
+            return await self._died(str(error))
+        return None
+
+    async def _died(self, why: str) -> tuple[Answer, Part]:
+        self.kill()
+        ended = await asyncio.wait_for(self._run, _GRACE_S)
+        return Answer(Status.DIED, message=why, exit_code=ended.exit_code), part_of(ended)
 
     def kill(self) -> None:
         """End the agent and all that it started, without waiting."""
@@ -72,13 +91,9 @@ class AgentRun:
         if not self._run.done():
             proctree.kill_below(self.slot.pid)
 
-    async def last_part(self) -> Part:
-        """What the end of the agent cut off. Raises SlotLost and TimeoutError."""
-        ended = await asyncio.wait_for(self._run, _GRACE_S)
-        return Part(
-            stopped=ended.stopped, cpu_s=ended.cpu_s, wall_s=ended.wall_s, memory=int(ended.max_rss_mb * 2**20),
-            stdout=ended.stdout, stdout_bytes=ended.stdout_bytes, stderr=ended.stderr, stderr_bytes=ended.stderr_bytes,
-        )  # fmt: skip
+    async def end_part(self) -> Part:
+        """What the part that is under way cost, up to here or to the end of the agent. Raises SlotLost."""
+        return part_of(await self._run) if self.ended else self.slot.end_part()
 
     async def close(self) -> None:
         """End it; the slot is idle or closed afterwards."""

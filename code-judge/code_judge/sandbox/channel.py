@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from code_judge.sandbox.answers import Answer, Malformed
+
 _HEADER = struct.Struct("!I")
 _SEND_S = 5.0
 
@@ -19,7 +21,10 @@ class ChannelLost(RuntimeError):
 
 @dataclass(frozen=True)
 class Channel:
-    """The supervisor's end. `max_reply` bytes bound what a hostile answer can cost here."""
+    """The supervisor's end. An answer of more than `max_reply` bytes is none.
+
+    Read as JSON it may take thirty times its bytes, for as long as somebody holds it.
+    """
 
     socket: socket.socket
     max_reply: int
@@ -41,15 +46,14 @@ class Channel:
         except (OSError, asyncio.TimeoutError) as error:
             raise ChannelLost(f"the agent does not read: {type(error).__name__} {error}") from None
 
-    async def receive(self, timeout_s: float) -> dict[str, Any]:
-        """The next answer: a JSON object with a `status`. Raises ChannelLost."""
+    async def receive(self, timeout_s: float) -> Answer:
+        """The next answer. Raises ChannelLost, also for what is none."""
         try:
-            answer = await asyncio.wait_for(self._read(), timeout_s)
+            return Answer.of(await asyncio.wait_for(self._read(), timeout_s))
+        except Malformed as error:
+            raise ChannelLost(f"the agent gave {error}") from None
         except (EOFError, OSError, ValueError, RecursionError, asyncio.TimeoutError) as error:
             raise ChannelLost(f"the agent is gone: {type(error).__name__} {error}") from None
-        if not isinstance(answer, dict) or not isinstance(answer.get("status"), str):
-            raise ChannelLost("the agent gave no answer")
-        return answer
 
     async def _read(self) -> Any:
         size = _HEADER.unpack(await self._exactly(_HEADER.size))[0]

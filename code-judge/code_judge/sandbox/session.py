@@ -17,11 +17,13 @@ from typing import Any
 
 from code_judge.sandbox import proctree
 from code_judge.sandbox.agents import agent_text
+from code_judge.sandbox.answers import Answer, Status
 from code_judge.sandbox.channel import Channel, ChannelLost
-from code_judge.sandbox.slot import Finished, Mode, Part, Request, Slot, SlotLimits, SlotLost, Stopped
+from code_judge.sandbox.slot import Finished, Mode, Part, Request, Slot, SlotLimits, SlotLost, Stopped, part_of
 
 _INTERRUPT_GRACE_S = 0.5
 _KILL_GRACE_S = 5.0
+_HELLO_S = 10.0
 _MAX_REPLY = 1 << 20
 
 
@@ -31,9 +33,9 @@ class BranchLost(RuntimeError):
 
 @dataclass(frozen=True)
 class CellResult:
-    """How a cell ended. `status` is `ok`, `error`, `exit` or `died`; error_* are None unless it raised."""
+    """How a cell ended; error_* are None unless it raised."""
 
-    status: str
+    status: Status
     part: Part
     error_class: str | None = None
     message: str | None = None
@@ -69,10 +71,7 @@ class Session:
             request = Request(Mode.AGENT, {}, None, self.limits, agent=text, descriptors=(theirs.fileno(),))
             self._run = asyncio.create_task(self.slot.run(request))
             await asyncio.sleep(0)  # the request is sent in the task's first step
-        number = next(self._numbers)
-        hello = await self._reply(ours, 10.0)
-        self._branches[number] = _Branch(0, ours, int(hello["pid"]))
-        return await self.fork(number)
+        return await self.fork(await self._hello(ours))
 
     async def fork(self, branch: int) -> int:
         """A new branch with the state of `branch`. Raises BranchLost."""
@@ -81,10 +80,18 @@ class Session:
             ours, theirs = Channel.pair(_MAX_REPLY)
             with theirs:
                 await self._send(parent.channel, {"op": "fork"}, theirs.fileno())
-            hello = await self._reply(ours, 10.0)
-            number = next(self._numbers)
-            self._branches[number] = _Branch(0, ours, int(hello["pid"]))
-            return number
+            return await self._hello(ours)
+
+    async def _hello(self, channel: Channel) -> int:
+        """The number of a branch whose process says that it is there. Raises BranchLost."""
+        try:
+            pid = self._pid_of(await self._reply(channel, _HELLO_S))
+        except BranchLost:
+            channel.close()
+            raise
+        number = next(self._numbers)
+        self._branches[number] = _Branch(0, channel, pid)
+        return number
 
     async def reset(self, branch: int) -> int:
         """End `branch`; returns a new one with the state at the start."""
@@ -108,23 +115,23 @@ class Session:
             try:
                 await self._send(target.channel, {"op": "cell", "code": code, "echo": echo, "rollback": rollback})
                 answer = await self._reply(target.channel, limits.wall_s + _KILL_GRACE_S)
+                if rollback and answer.status is Status.OK:
+                    target.pid, target.inner_pid = 0, self._pid_of(answer)
             except BranchLost:
-                answer = {"status": "died"}
+                answer = Answer(Status.DIED)
+                host = _host_pid(self.slot.pid, target.inner_pid)
+                if host:  # it goes on without listening; its forks are branches of their own
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(host, signal.SIGKILL)
                 self.end(branch)
             finally:
                 for timer in timers:
                     timer.cancel()
-            part = self.slot.end_part()
-            if rollback and answer["status"] == "ok":
-                target.pid, target.inner_pid = 0, int(answer.get("pid", 0))
+            assert self._run is not None
+            part = part_of(await self._run) if self._run.done() else self.slot.end_part()
             return CellResult(
-                status=str(answer["status"]),
-                part=part,
-                error_class=_text(answer.get("error_class")),
-                message=_text(answer.get("message")),
-                line=_number(answer.get("line")),
-                exit_code=_number(answer.get("exit_code")),
-            )
+                answer.status, part, answer.error_class, answer.message, answer.line, answer.exit_code
+            )  # fmt: skip
 
     def alive(self, branch: int) -> bool:
         running = self._run is not None and not self._run.done()
@@ -169,26 +176,24 @@ class Session:
         except ChannelLost as error:
             raise BranchLost(f"the process of the branch is gone: {error}") from None
 
-    async def _reply(self, channel: Channel, timeout_s: float) -> dict[str, Any]:
+    async def _reply(self, channel: Channel, timeout_s: float) -> Answer:
         try:
             return await channel.receive(timeout_s)
         except ChannelLost as error:
             raise BranchLost(f"the process of the branch is gone: {error}") from None
+
+    @staticmethod
+    def _pid_of(answer: Answer) -> int:
+        if answer.pid is None:
+            raise BranchLost("the process of the branch does not say which it is")
+        return answer.pid
 
 
 def _host_pid(slot_pid: int, inner_pid: int) -> int:
     """The process below the slot whose number inside is `inner_pid`; 0 when it is gone."""
     for pid in proctree.descendants(slot_pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("NSpid:") and int(line.split()[-1]) == inner_pid:
+            for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():  # a program may choose its name
+                if line.startswith(b"NSpid:") and int(line.split()[-1]) == inner_pid:
                     return pid
     return 0
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) else None

@@ -44,8 +44,8 @@ _KILL_AGAIN_S = 0.005
 ADDRESS_SPACE_ALLOWANCE = 256 << 20
 REQUEST = struct.Struct("=iQQQQQ")
 """mode, then CPU seconds, address space, processes (0: not by rlimit), file size, open files."""
-ANSWER = struct.Struct("=iiiddq")
-"""kind, wait status, processes that outlived the main one, user and system seconds, largest size in KiB."""
+ANSWER = struct.Struct("=iiddq")
+"""kind, wait status, user and system seconds, largest size in KiB."""
 
 
 class Mode(IntEnum):
@@ -117,7 +117,6 @@ class Finished:
     stdout_bytes: int
     stderr: bytes
     stderr_bytes: int
-    processes_left: int = 0
 
 
 class SlotLost(RuntimeError):
@@ -177,11 +176,19 @@ class Part:
     stderr_bytes: int
 
 
+def part_of(ended: Finished) -> Part:
+    """The last part of a run that is over: its figures are those of the whole run."""
+    return Part(
+        stopped=ended.stopped, cpu_s=ended.cpu_s, wall_s=ended.wall_s, memory=int(ended.max_rss_mb * 2**20),
+        stdout=ended.stdout, stdout_bytes=ended.stdout_bytes, stderr=ended.stderr, stderr_bytes=ended.stderr_bytes,
+    )  # fmt: skip
+
+
 @dataclass
 class _Run:
     limits: SlotLimits
     begun: float
-    done: asyncio.Future[tuple[int, int, float, int]]
+    done: asyncio.Future[tuple[int, float, int]]
     breaker: Callable[[Stopped], None] | None = None
     """What to do at a limit; the whole run is killed when there is none."""
     stopped: Stopped | None = None
@@ -282,7 +289,7 @@ class Slot:
             if request.mode is not Mode.AGENT:  # an agent's parts have limits of their own
                 run.meter = proctree.CpuMeter(self.pid)
                 self._tick(run)
-            status, left, cpu_s, size_kb = await run.done
+            status, cpu_s, size_kb = await run.done
             wall_s = time.monotonic() - run.begun
         except BaseException:
             self.close()
@@ -294,9 +301,9 @@ class Slot:
         self.runs += 1
         for stream in (self._out, self._err):
             stream.drain()
-        return self._finished(run, status, left, cpu_s, wall_s, size_kb)
+        return self._finished(run, status, cpu_s, wall_s, size_kb)
 
-    def _finished(self, run: _Run, status: int, left: int, cpu_s: float, wall_s: float, size_kb: int) -> Finished:
+    def _finished(self, run: _Run, status: int, cpu_s: float, wall_s: float, size_kb: int) -> Finished:
         code = os.waitstatus_to_exitcode(status)
         stopped = run.stopped
         if stopped is None and code == -signal.SIGKILL and self._killed_for_memory():
@@ -316,7 +323,6 @@ class Slot:
             stdout_bytes=self._out.total,
             stderr=bytes(self._err.kept),
             stderr_bytes=self._err.total,
-            processes_left=left,
         )
 
     def _killed_for_memory(self) -> bool:
@@ -441,11 +447,11 @@ class Slot:
         elif self._cleaned is not None and not self._cleaned.done():
             self._cleaned.set_result(None)
         elif self._run is not None:
-            kind, status, left, user, system, size = ANSWER.unpack(data)
+            kind, status, user, system, size = ANSWER.unpack(data)
             if kind == 2:
                 self._kill_rest(self._run)
             elif kind == 0 and not self._run.done.done():
-                self._run.done.set_result((status, left, user + system, size))
+                self._run.done.set_result((status, user + system, size))
 
     def _kill_rest(self, run: _Run) -> None:
         """Until the slot says that all are dead: processes that fork without pause may outrun one look at them."""
@@ -471,7 +477,7 @@ class Slot:
         if run is not None and not run.done.done():
             if self._killed_for_memory():  # the run's memory took the warm interpreter along
                 run.stopped = Stopped.MEMORY
-                run.done.set_result((signal.SIGKILL, 0, run.cpu_seen, run.memory_seen >> 10))
+                run.done.set_result((signal.SIGKILL, run.cpu_seen, run.memory_seen >> 10))
             else:
                 run.done.set_exception(SlotLost(why))
         if self._cleaned is not None and not self._cleaned.done():
@@ -534,6 +540,13 @@ class Slot:
         run.timer = asyncio.get_running_loop().call_later(_GRACE_S, self._lost, "the slot did not answer")
 
     def _tick(self, run: _Run) -> None:
+        try:
+            self._look(run)
+        except Exception as error:  # never a run without limits
+            log.exception("the limits of a run could not be watched")
+            self._lost(f"its limits could not be watched: {error!r}")
+
+    def _look(self, run: _Run) -> None:
         limits = run.limits
         passed = time.monotonic() - run.begun
         reason = None

@@ -306,22 +306,21 @@ def _zygote():
                 os.kill(-1, signal.SIGKILL)
                 os._exit(0)
         else:
-            control.send(answer.pack(2, 0, 0, 0.0, 0.0, 0))  # without a privilege: the supervisor kills the tree
+            control.send(answer.pack(2, 0, 0.0, 0.0, 0))  # without a privilege: the supervisor kills the tree
 
     def reap():
-        """Wait for every other process of the run. Returns their number, CPU seconds and largest size."""
-        count, user, system, size = 0, 0.0, 0.0, 0
+        """Wait for every other process of the run. Returns their CPU seconds and largest size."""
+        user, system, size = 0.0, 0.0, 0
         killed = False
         while True:
             try:
                 pid, _, usage = os.wait4(-1, 0 if killed else os.WNOHANG)
             except ChildProcessError:
-                return count, user, system, size
+                return user, system, size
             if pid == 0:
                 kill_rest()
                 killed = True
                 continue
-            count += 1
             user += usage.ru_utime
             system += usage.ru_stime
             size = max(size, usage.ru_maxrss)
@@ -399,7 +398,7 @@ def _zygote():
         fields = request.unpack_from(data)
         if fields[0] & 0x20:  # only clean
             clean()
-            control.send(answer.pack(1, 0, 0, 0.0, 0.0, 0))
+            control.send(answer.pack(1, 0, 0.0, 0.0, 0))
             continue
         extra = data[request.size :]
         if fields[0] & 0xF == 3:
@@ -413,7 +412,7 @@ def _zygote():
         while ended != pid:  # orphans of the run end here too
             ended, status, usage = os.wait4(-1, 0)
             early.append(usage)
-        count, user, system, size = reap()
+        user, system, size = reap()
         if unconfined.value:
             leave(1)  # no answer: the supervisor tries another slot
         for fd in (1, 2):
@@ -423,7 +422,7 @@ def _zygote():
             clean()
         for usage in early:
             user, system, size = user + usage.ru_utime, system + usage.ru_stime, max(size, usage.ru_maxrss)
-        control.send(answer.pack(0, status, count, user, system, size))
+        control.send(answer.pack(0, status, user, system, size))
         if uid is None and not intact():
             leave(1)
 

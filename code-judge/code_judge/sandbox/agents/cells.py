@@ -89,6 +89,8 @@ class Cells:
         except BaseException:
             sys.__excepthook__(type(error), error, trace)
         line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+        if type(line) is not int or not 0 < line < 1 << 31:
+            line = None
         while trace is not None:
             if trace.tb_frame.f_code.co_filename in self.files:
                 line = trace.tb_lineno

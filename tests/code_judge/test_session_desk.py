@@ -1,0 +1,77 @@
+"""Calls to sessions: every one is answered, and one that is under way is no idleness."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from code_judge.jobs import RunLimits
+from code_judge.sandbox.session import BranchLost
+from code_judge.session_desk import SessionDesk, _Handle, _Tree
+
+LIMITS = RunLimits(cpu_s=1, wall_s=3, memory_mb=256, output_bytes=100, output_chars=100)
+
+
+class Stuck:
+    """A session whose calls end when they are told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.go_on, self.error = asyncio.Event(), error
+
+    async def fork(self, branch: int) -> int:
+        await self.go_on.wait()
+        if self.error is not None:
+            raise self.error
+        return branch + 1
+
+    def end(self, branch: int) -> None:
+        pass
+
+
+def desk_with(session: Stuck, idle_s: float) -> SessionDesk:
+    desk = SessionDesk(cast(Any, None), 4, asyncio.Semaphore(1))
+    desk._handles["a"] = _Handle(_Tree(cast(Any, session), cast(Any, None), 2), 0, idle_s, LIMITS)
+    return desk
+
+
+def test_a_call_under_way_is_no_idleness() -> None:
+    async def go() -> None:
+        session = Stuck()
+        desk = desk_with(session, 0.05)
+        call = asyncio.create_task(desk.handle({"op": "fork", "session": "a"}))
+        await asyncio.sleep(0.2)
+        await desk.expire()
+        assert desk.count == 1
+        session.go_on.set()
+        assert (await call)["status"] == "ok"
+        await desk.expire()
+        assert "a" in desk._handles  # it was used just now
+        await asyncio.sleep(0.2)
+        await desk.expire()
+        assert "a" not in desk._handles
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(BranchLost("gone"), 410), (OSError("full"), 503), (ValueError("pid"), 500), (KeyError("x"), 500)],
+)
+def test_whatever_goes_wrong_is_answered(error: Exception, code: int) -> None:
+    async def go() -> dict[str, Any]:
+        session = Stuck(error)
+        session.go_on.set()
+        return await desk_with(session, 9).handle({"op": "fork", "session": "a"})
+
+    said = asyncio.run(go())
+    assert (said["status"], said["code"]) == ("error", code) and str(error) in said["detail"]
+
+
+@pytest.mark.parametrize("message", [{}, {"op": "nothing"}, {"op": "run"}, {"op": "create", "limits": 5}])
+def test_a_call_that_nobody_should_make_is_answered(message: dict[str, Any]) -> None:
+    async def go() -> dict[str, Any]:
+        return await desk_with(Stuck(), 9).handle(message)
+
+    assert asyncio.run(go())["code"] == 500

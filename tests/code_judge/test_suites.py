@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from code_judge.sandbox.levels import Level
 from code_judge.sandbox.probe import choose
 from code_judge.sandbox.syscalls import become_subreaper
 from code_judge.slots import SlotPool
+from code_judge.suites import begin
 
 LIMITS = RunLimits(cpu_s=1.0, wall_s=3.0, memory_mb=256, output_bytes=1 << 16, output_chars=1000)
 
@@ -215,6 +217,30 @@ class Any:
     def __hash__(self): return 1
 def f(x): return Any()
 """
+RELATES_AS_ASKED = EQUALS_ALL.replace("def f(x): return Any()", "").replace("class Any", "class {}")
+FORGE = """
+import json, os, socket, struct
+agent = socket.socket(fileno=3)
+def get():
+    size = struct.unpack("!I", agent.recv(4, socket.MSG_WAITALL))[0]
+    return agent.recv(size, socket.MSG_WAITALL)
+def put(answer):
+    data = json.dumps(answer).encode()
+    agent.sendall(struct.pack("!I", len(data)) + data)
+put({"status": "ok"})
+"""
+SERVE = (
+    FORGE
+    + """
+peer = socket.socket(fileno=4)
+ANY = {"$": "ref", "id": 1, "type": "float", "class": "float", "bases": ["object"], "made": True, "maker": True}
+while True:
+    request = json.loads(peer.recv(struct.unpack("!I", peer.recv(4, socket.MSG_WAITALL))[0], socket.MSG_WAITALL))
+    relation = request["op"] not in ("name", "call", "get")
+    data = json.dumps({"status": "ok", "changed": [], "value": (request["op"] != "__sub__") * 1 if relation else ANY})
+    peer.sendall(struct.pack("!I", len(data)) + data.encode())
+"""
+)
 TRICKS = {
     "os._exit at load": "import os\nos._exit(0)",
     "sys.exit at load": "import sys\nsys.exit(0)",
@@ -228,6 +254,18 @@ TRICKS = {
     "kill": "import os, signal\ndef f(x):\n    try:\n        os.kill(-1, 9)\n    except OSError: pass",
     "kill the parent": "import os\ndef f(x):\n    os.kill(os.getppid(), 9)",
     "subclass of int": "class I(int):\n    __eq__ = __lt__ = __gt__ = lambda s, o: True\ndef f(x): return I(0)",
+    "a class as the function": RELATES_AS_ASKED.format("f") + "    def __init__(self, x): pass",
+    "a class method as the function": RELATES_AS_ASKED.format("Any")
+    + "    @classmethod\n    def new(cls, x): return cls()\nf = Any.new",
+    "an object of a class that makes others": RELATES_AS_ASKED.format("Any")
+    + "    def __call__(self, x): return Any()\nf = Any()",
+    "a forged object that the tests made": SERVE,
+    "answers and leaves": FORGE + "os._exit(0)",
+    "answers and hangs up": FORGE + "agent.close()\nimport time\ntime.sleep(0.5)",
+    "no known answer": FORGE + "while True:\n    get()\n    put({'status': 'error', 'error_class': [1]})",
+    "numbers that are none": FORGE + "while True:\n    get()\n    put({'status': 'ok', 'cpu_s': 'x', 'line': {}})",
+    "an infra error": FORGE + "while True:\n    get()\n    put({'status': 'infra_error'})",
+    "refused tests": FORGE + "while True:\n    get()\n    put({'status': 'unsupported', 'message': 'x'})",
     "forged answers": (
         "import os, json, struct\ndef put(fd, m):\n    d = json.dumps(m).encode()\n    try:\n"
         "        os.write(fd, struct.pack('!I', len(d)) + d)\n    except OSError: pass\n"
@@ -244,11 +282,38 @@ DEMANDS = [
 ]
 
 
+NO_FAILURE = (Outcome.OK, Outcome.INFRA_ERROR, Outcome.REJECTED)
+
+
 @pytest.mark.parametrize("trick", TRICKS)
 def test_no_trick_passes_assert_tests(suite: Runner, trick: str) -> None:
-    report = suite(TRICKS[trick], asserts(*DEMANDS))
-    assert report.outcome not in (Outcome.OK, Outcome.INFRA_ERROR)
+    report = suite(TRICKS[trick], asserts(*DEMANDS, entry_point="f"))
+    assert report.outcome not in NO_FAILURE, report
     assert "ok" not in outcomes(report), report.cases
+
+
+@pytest.mark.parametrize("demand", DEMANDS)
+def test_no_class_passes_for_a_function(suite: Runner, demand: str) -> None:
+    by_name, check = (
+        demand.replace("f(", "candidate("),
+        f"def check(candidate):\n    {demand.replace('f(', 'candidate(')}",
+    )
+    trick = TRICKS["a class as the function"]
+    for cases in (asserts(by_name, entry_point="f"), asserts("check(f)", entry_point="f", setup=check)):
+        assert outcomes(suite(trick, cases)) != ["ok"]
+    inside = "class Solution:\n" + "".join(f"    {line}\n" for line in trick.splitlines())
+    for entry_point in ("f", ""):
+        report = suite(inside, asserts(f"candidate = Solution().f\n{by_name}", entry_point=entry_point))
+        assert outcomes(report) != ["ok"], report.cases
+
+
+def test_a_result_can_always_travel_back(suite: Runner) -> None:
+    """Else the program could choose `rejected`, which is no verdict on it, by what it returns."""
+    forged = SERVE.replace("else ANY", "else OBJECTS if request['op'] == 'call' else ANY").replace(
+        "ANY =", "OBJECTS = {'$': 'array', 'v': [[None]], 'type': 'O'}\nANY ="
+    )
+    report = suite(forged, asserts("assert f(f(1)) == 1", entry_point="f"))
+    assert outcomes(report) == ["runtime_error"], report.cases
 
 
 @pytest.mark.parametrize("trick", TRICKS)
@@ -256,8 +321,43 @@ def test_no_trick_passes_calls_or_outputs(suite: Runner, trick: str) -> None:
     called = suite(TRICKS[trick], calls("f", ([3], 12345)))
     printed = suite(TRICKS[trick], stdio(("3", "12345")))
     for report in (called, printed):
-        assert report.outcome not in (Outcome.OK, Outcome.INFRA_ERROR)
+        assert report.outcome not in NO_FAILURE, report
         assert "ok" not in outcomes(report)
+
+
+def test_a_program_that_fills_its_answers_fills_no_report(suite: Runner) -> None:
+    flood = (
+        FORGE
+        + "while True:\n    get()\n    put({'status': 'error', 'error_class': 'E' * 9999, 'message': 'x' * 4_000_000})"
+    )
+    report = suite(flood, calls("f", *[([1], 2)] * 20))
+    assert outcomes(report) == ["runtime_error"] * 20
+    assert report.cases is not None and len(report.cases[0]["error_message"]) == 2000
+    assert len(report.dumps()) < 20 * 3000
+
+
+def test_the_texts_of_all_cases_together_are_bounded() -> None:
+    tally = begin(Job("job", "python", "", None, False, LIMITS), calls("f", *[([1], 2)] * 10_000))
+    for _ in range(10_000):
+        tally.add(Outcome.RUNTIME_ERROR, 0.0, 0.0, stdout="x" * 1000, error_message="y" * 2000)
+    assert outcomes(tally.report()) == ["runtime_error"] * 10_000
+    assert len(tally.report().dumps()) < 6 << 20
+
+
+@pytest.mark.parametrize("kind", ["call", "assert"])
+def test_a_program_that_loads_only_at_first_fails(suite: Runner, kind: str) -> None:
+    """The slot is right, so this is no `infra_error`, which a program could choose like that."""
+    source = f"""
+import os, time
+if time.time() > {time.time() + 2}: os._exit(0)
+def f(x):
+    time.sleep(0.3)
+    os.kill({"os.getppid()" if kind == "call" else "os.getpid()"}, 9)
+"""
+    cases = calls("f", *[([1], 2)] * 12) if kind == "call" else asserts(*["assert f(1) == 2"] * 12)
+    report = suite(source, cases)
+    assert report.outcome is Outcome.RUNTIME_ERROR
+    assert set(outcomes(report)) <= {"runtime_error", "not_run"}, report.cases
 
 
 def test_the_program_finds_no_test_and_no_expected_value(suite: Runner) -> None:

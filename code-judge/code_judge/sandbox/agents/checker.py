@@ -2,7 +2,8 @@
 
 What the program defines appears here as stand-ins. Only data comes back from it, so it cannot reach the tests, the
 results or this process's memory. A stand-in never equals plain data, and is not put in relation to it either: else a
-program could pass by a class that equals everything.
+program could pass by a class that equals everything. Only for what the tests themselves made, by a class of the
+program's that is not what they test, may the class say how it relates to data.
 """
 
 import builtins
@@ -34,6 +35,7 @@ class Link:
 
     def __init__(self, channel):
         self.channel = channel
+        self.entry_point = ""
         self.callbacks = []
         self.errors = {}
         self.refused = None
@@ -45,7 +47,7 @@ class Link:
     def refer(self, value):
         """Only functions of the tests go by reference, and all the program can do with one is to call it."""
         if isinstance(value, Remote):
-            return {"id": _fields(value)["id"]}
+            return {"id": _facts(value).id}
         if isinstance(value, type) and "_remote" in value.__dict__:
             return {"id": value.__dict__["_remote"]}
         if callable(value):
@@ -56,7 +58,15 @@ class Link:
     def resolve(self, fields):
         if "BaseException" in fields.get("bases", ()):
             return self.error_class(fields["class"], fields["bases"], fields["id"])
-        return Remote(self, fields)
+        return Remote(self, Facts(fields))
+
+    def look_up(self, name):
+        """What the program defines by this name. Raises NameError."""
+        value = self.ask(0, "name", (name,))
+        if isinstance(value, Remote):
+            facts = _facts(value)
+            facts.maker = facts.is_class and name != self.entry_point
+        return value
 
     def error_class(self, name, bases, number=None):
         """A class to catch: the built-in one, or one of ours that extends the nearest built-in one."""
@@ -111,28 +121,37 @@ class Link:
             return {"status": "error", "message": f"{type(error).__name__}: {error}"}
 
 
-def _fields(remote):
-    return object.__getattribute__(remote, "_fields")
+class Facts:
+    """Of an object of the program's: its number there, and what the tests have to do with it.
+
+    `made`: the tests made it, so it is no result. `maker`: what it returns is made.
+    """
+
+    def __init__(self, fields):
+        self.id, self.type, self.is_class = int(fields["id"]), str(fields.get("type")), "class" in fields
+        self.made = self.maker = False
+
+
+def _facts(remote):
+    return object.__getattribute__(remote, "_facts")
 
 
 class Remote:
     """Stands for an object of the program."""
 
-    def __init__(self, link, fields):
+    def __init__(self, link, facts):
         object.__setattr__(self, "_link", link)
-        object.__setattr__(self, "_fields", fields)
+        object.__setattr__(self, "_facts", facts)
 
     def _ask(self, op, *arguments, **named):
-        fields = _fields(self)
-        if op in _RELATIONS and not fields.get("made") and not isinstance(arguments[0], Remote):
-            raise TypeError(f"the program gave an object of its class {fields.get('type')} where data is compared")
-        value = object.__getattribute__(self, "_link").ask(fields["id"], op, arguments, named)
-        if isinstance(value, Remote):
-            # What the tests made themselves, by a class of the program, is a thing under test and no result.
-            if op == "call" and ("class" in fields or fields.get("maker")):
-                _fields(value)["made"] = True
-            if op == "get" and "class" in fields:
-                _fields(value)["maker"] = True
+        facts, link = _facts(self), object.__getattribute__(self, "_link")
+        if op in _RELATIONS and not facts.made and not isinstance(arguments[0], Remote):
+            raise TypeError(f"the program gave an object of its class {facts.type} where data is compared")
+        value = link.ask(facts.id, op, arguments, named)
+        if isinstance(value, Remote) and facts.maker:
+            # A class, or what it offers to make objects, such as a class method.
+            _facts(value).made = op == "call"
+            _facts(value).maker = op == "get" and facts.is_class and arguments[0] != link.entry_point
         return value
 
     def __call__(self, *arguments, **named):
@@ -157,7 +176,7 @@ class Remote:
         object.__getattribute__(self, "_link").refuse("the tests extend a class of the program")
 
     def __hash__(self):
-        return _fields(self)["id"]
+        return _facts(self).id
 
     def __bool__(self):
         return bool(self._ask("__bool__"))
@@ -178,17 +197,17 @@ for _name in [*(f"__{word}__" for word in _PLAIN.split()), *_RELATIONS]:
 class Names(dict):
     """The tests' globals: what they do not define themselves is looked up in the program."""
 
-    def __init__(self, link, entry_point):
+    def __init__(self, link):
         super().__init__()
-        self.link, self.entry_point = link, entry_point
+        self.link = link
 
     def __missing__(self, name):
-        if hasattr(builtins, name) and name != self.entry_point:
+        if hasattr(builtins, name) and name != self.link.entry_point:
             raise KeyError(name)
-        if name == "candidate" and self.entry_point:
-            name = self.entry_point
+        if name == "candidate" and self.link.entry_point:
+            name = self.link.entry_point
         try:
-            return self.link.ask(0, "name", (name,))
+            return self.link.look_up(name)
         except NameError:
             raise KeyError(name) from None
 
@@ -204,7 +223,7 @@ class ProgramModule(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         try:
-            return self.__dict__["_link"].ask(0, "name", (name,))
+            return self.__dict__["_link"].look_up(name)
         except NameError as error:
             raise AttributeError(str(error)) from None
 
@@ -229,7 +248,8 @@ def main():
         except (EOFError, OSError):
             os._exit(0)
         if request["op"] == "setup":
-            cells.names = names = Names(link, request["entry_point"])
+            link.entry_point = request["entry_point"]
+            cells.names = names = Names(link)
             names.update(__builtins__=builtins, __name__="__main__")
             for name in ("solution", "main"):
                 sys.modules[name] = ProgramModule(name, link)

@@ -109,7 +109,10 @@ def _array(items, dtype):
         import numpy
     except ImportError:
         return items
-    array = numpy.array(items, dtype=numpy.dtype(dtype))
+    kind = numpy.dtype(dtype)
+    if kind.kind not in "biufcSU" and kind.name not in ("datetime64[ns]", "timedelta64[ns]"):
+        raise ValueError(f"not an array of data: {kind}")  # its items may be anything, which could not travel back
+    array = numpy.array(items, dtype=kind)
     return array if isinstance(items, list) else array[()]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_FRAME = re.compile(r'^  File "(?P<file>[^"]*)", line (?P<line>\d+)')
+_FRAME = re.compile(r'^  File "(?P<file>[^"]*)", line (?P<line>[0-9]{1,9})\b')
 _ERROR = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
-_MAX_MESSAGE = 2000
+_MAX_CLASS, _MAX_MESSAGE = 200, 2000
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,4 @@ def parse_traceback(stderr: str, user_file: str) -> PythonError | None:
     start = heads[-1] if heads else 0
     own = [int(found["line"]) for index, found in frames if index >= start and found["file"] == user_file]
     message = "\n".join([match["message"] or "", *lines[after + 1 :]]).strip()
-    return PythonError(match["name"].rpartition(".")[2], message[:_MAX_MESSAGE], own[-1] if own else None)
+    return PythonError(match["name"].rpartition(".")[2][:_MAX_CLASS], message[:_MAX_MESSAGE], own[-1] if own else None)

@@ -290,3 +290,24 @@ def test_a_session_whose_root_was_killed_is_over(http: httpx.Client) -> None:
         answer = http.post(f"/v2/sessions/{made}/{ask}", json={"code": "1"} if ask == "cells" else None)
         assert answer.status_code == 410, answer.text
     assert http.get(f"/v2/sessions/{made}").status_code == 410
+
+
+def test_a_cell_that_runs_is_not_idle(http: httpx.Client) -> None:
+    made = http.post("/v2/sessions", json={"idle_s": 0.5}).json()["session"]
+    cell = {"code": "import time\ntime.sleep(4)\n7", "limits": {"wall_s": 30}}
+    answer = http.post(f"/v2/sessions/{made}/cells", json=cell)
+    assert answer.status_code == 200 and answer.json()["stdout"] == "7\n", answer.text
+
+
+def test_an_error_that_is_no_text_is_answered(http: httpx.Client) -> None:
+    made = http.post("/v2/sessions", json={}).json()
+    answer = http.post(f"/v2/sessions/{made['session']}/cells", json={"code": "raise ValueError('\\ud800')"})
+    assert (answer.status_code, answer.json()["error_message"]) == (200, "?"), answer.text
+    assert made["answer_s"] > 360
+    http.delete(f"/v2/sessions/{made['session']}")
+
+
+def test_a_traceback_with_an_endless_line_number_is_a_failure(v2) -> None:
+    line = '  File "main.py", line ' + "9" * 5000 + ", in x\nValueError: x\n"
+    row = v2(f"import sys\nsys.stderr.write({line!r})\nsys.exit(1)")
+    assert (row["outcome"], row["error_class"]) == ("runtime_error", None)

@@ -101,7 +101,7 @@ def take_away(folders: Iterable[str], token: str) -> list[str]:
 
 def _is_zombie(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
     return True
 
 

@@ -79,7 +79,7 @@ def _namespaces(pid: int) -> dict[str, str]:
 
 
 def _status(pid: int, name: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
         if line.startswith(name):
             return int(line.split()[1])
     return 0

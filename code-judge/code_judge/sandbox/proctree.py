@@ -49,9 +49,14 @@ class Usage:
     shared: int = 0
 
 
+def _stat(pid: int) -> list[bytes]:
+    """From the state on. Bytes: the name before it is the program's own choice, and may be no text."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+
+
 def _cpu(pid: int) -> tuple[float, float]:
     """CPU seconds of a process itself, and of children that it waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS, (int(fields[13]) + int(fields[14])) / _TICKS
 
 
@@ -114,21 +119,21 @@ def held_memory(pids: list[int]) -> int:
     for pid in pids:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             try:
-                total += _kib(pid, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:"))
+                total += _kib(pid, "smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:"))
             except PermissionError:
-                total += _kib(pid, "status", ("RssAnon:", "RssShmem:"))
+                total += _kib(pid, "status", (b"RssAnon:", b"RssShmem:"))
     return total
 
 
-def _kib(pid: int, name: str, fields: tuple[str, ...]) -> int:
-    lines = Path(f"/proc/{pid}/{name}").read_text().splitlines()
+def _kib(pid: int, name: str, fields: tuple[bytes, ...]) -> int:
+    lines = Path(f"/proc/{pid}/{name}").read_bytes().splitlines()
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(fields))
 
 
 def is_stopped(pid: int) -> bool:
     """Whether a process is halted by a signal."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+        return _stat(pid)[0] in b"Tt"
     return False
 
 
@@ -146,7 +151,7 @@ def kill_below(pid: int) -> None:
 
 def _is_dead(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return _stat(pid)[0] in b"ZX"
     return True
 
 
@@ -190,19 +195,28 @@ def reap(pids: Iterable[int]) -> None:
 def tree_size(path: Path, most: int | None = None) -> tuple[int, int]:
     """Bytes on disk and number of entries below a directory. No further than just above `most` entries.
 
-    Somebody may be making files as fast as they are looked at, and is to be stopped soon.
+    Somebody may be making files as fast as they are looked at, and is to be stopped soon. A directory that is nested
+    too deeply to be looked into counts as too many entries: anything may lie there.
     """
     size, count, todo = 0, 0, [str(path)]
     while todo:
-        with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(todo.pop()) as entries:
-            found = list(itertools.islice(entries, None if most is None else most - count + 1))
+        try:
+            with os.scandir(todo.pop()) as entries:
+                found = list(itertools.islice(entries, None if most is None else most - count + 1))
             count += len(found)
             if most is not None and count > most:
                 break
-            for entry in found:
-                if entry.is_dir(follow_symlinks=False):
-                    todo.append(entry.path)
-                else:
-                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+            todo += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+            size += sum(map(_blocks, found))
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # changed meanwhile
+            continue
+        except OSError:
+            return size, count if most is None else most + 1
     return size, count
+
+
+def _blocks(entry: os.DirEntry[str]) -> int:
+    """Bytes on disk; of directories none."""
+    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        return 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_blocks * 512
+    return 0

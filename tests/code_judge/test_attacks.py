@@ -116,7 +116,7 @@ def test_every_class_of_the_specification_is_there() -> None:
 @needs_root
 def test_what_level_0_does_not_hold_is_seen() -> None:
     """A user of its own, and rlimits, but nothing else."""
-    open_there = "A16,A18,A19,A22,A23,B1,B6,B7,B8,B9,B14,B16,B17,C1,C2,C3,C4,A31,D5"
+    open_there = "A16,A18,A19,A22,A23,B1,B6,B7,B8,B9,B14,B16,B17,C1,C2,C3,C4,A31,D5,D8,D9"
     rows = run_in(plain_host, Means(Level.L0, own_uid=True), list(select(open_there)))
     assert held(rows) == []
 

@@ -132,7 +132,7 @@ class Arena:
             "siblings": self.sibling.pids(), "sibling_files": self.sibling.paths(), "folders": self.folders(),
             "library": self.library(),
             "files": self.files(), "secret_file": str(baits.secret_file), "open_file": str(baits.open_file),
-            "bait": str(baits.directory), "base_dir": str(self.host.base_dir),
+            "bait": str(baits.directory), "base_dir": str(self.host.base_dir), "ipc": baits.ipc.ids,
         }  # fmt: skip
 
     def folders(self) -> list[str]:

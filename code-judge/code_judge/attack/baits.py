@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from code_judge.attack.host_ipc import HostIpc
 from code_judge.sandbox import proctree
 from code_judge.sandbox.host import remove_tree
 
@@ -39,6 +40,7 @@ class Baits:
     servers: dict[str, object]
     """Name -> address of each server."""
     victim: subprocess.Popen[bytes]
+    ipc: HostIpc
     token: str
     reached: set[str] = field(default_factory=set)
     """Servers that something arrived at."""
@@ -66,7 +68,7 @@ class Baits:
             found.append("a process outside was killed")
         elif proctree.is_stopped(self.victim.pid):
             found.append("a process outside was stopped")
-        return found
+        return found + self.ipc.harm()
 
     def restore(self) -> None:
         """As it was before the attack."""
@@ -77,6 +79,7 @@ class Baits:
             if path.name not in _NAMES:
                 remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         self.write()
+        self.ipc.make()
 
     def write(self) -> None:
         # A size that nobody guesses.
@@ -150,11 +153,11 @@ async def _serve(stack: contextlib.AsyncExitStack, baits: Baits, secret: str) ->
 @contextlib.asynccontextmanager
 async def lay_out() -> AsyncIterator[Baits]:
     """Set everything up, and take it away at the end."""
-    names = ("file", "environ", "memory", "redis", "sibling", "earlier", "expected")
+    names = ("file", "environ", "memory", "redis", "sibling", "earlier", "expected", "ipc")
     words = {name: new_secret(name) for name in names}
     directory = Path(tempfile.mkdtemp(prefix="judge-bait-"))
     directory.chmod(0o777)
-    baits = Baits(directory, words, {}, _victim(words["redis"]), secrets.token_hex(8))
+    baits = Baits(directory, words, {}, _victim(words["redis"]), HostIpc(words["ipc"]), secrets.token_hex(8))
     os.environ[SECRET_ENV] = words["environ"]
     try:
         baits.write()
@@ -166,6 +169,7 @@ async def lay_out() -> AsyncIterator[Baits]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(baits.victim.pid, signal.SIGKILL)
         baits.victim.wait()
+        baits.ipc.remove()
         remove_tree(directory)
 
 

@@ -134,6 +134,37 @@ if X86:
     if key > 0:
         claim("a key of an earlier run")
 """
+_HOST_IPC = """
+ids, buffer = facts["ipc"], ctypes.create_string_buffer(4096)
+libc.shmat.restype = ctypes.c_void_p
+def listed(control, *arguments):
+    return any(control(index, *arguments) >= 0 for index in range(64))
+if listed(libc.shmctl, 15, buffer) or listed(libc.msgctl, 13, buffer) or listed(libc.semctl, 0, 20, buffer):
+    claim("a list of System V objects")
+if ids:
+    where = libc.shmat(ids["shm"], None, 0)
+    if where not in (None, ctypes.c_void_p(-1).value):
+        secrets_in(ctypes.string_at(where, 4096))
+        ctypes.memmove(where, b"changed", 7)
+    if libc.msgrcv(ids["msg"], buffer, 2048, 0, 0o4000) > 0:
+        secrets_in(buffer.raw)
+    libc.msgsnd(ids["msg"], ctypes.create_string_buffer(b"\\1" + bytes(15)), 8, 0o4000)
+    libc.semop(ids["sem"], (ctypes.c_short * 3)(0, 1, 0o4000), 1)
+    libc.semctl(ids["sem"], 0, 16, 7)
+    for control, *arguments in ((libc.shmctl, 0, None), (libc.msgctl, 0, None)):
+        control(ids["shm" if control is libc.shmctl else "msg"], *arguments)
+    libc.semctl(ids["sem"], 0, 0)
+if libc.mq_unlink(b"/left") == 0:
+    claim("a POSIX message queue was removed")
+"""
+_WATCH = """
+watch, marks = libc.inotify_init1(0o4000), libc.fanotify_init(0x200, 0)
+for folder in (facts["bait"], facts["base_dir"]):
+    if watch >= 0 and libc.inotify_add_watch(watch, folder.encode(), 0x102) >= 0:
+        claim(f"the names of files that are made in {folder}")
+    if marks >= 0 and libc.fanotify_mark(marks, 1, ctypes.c_uint64(0x102), -100, folder.encode()) == 0:
+        claim(f"a mark on {folder}")
+"""
 
 ATTACKS = [
     Attack("B17", "a new namespace by unshare or setns", (_UNSHARE,), (held.nothing_strange,)),
@@ -141,4 +172,6 @@ ATTACKS = [
     Attack("C3", "objects left for the next run", (_LEAVE, _FIND), (held.mark_unknown,)),
     Attack("C5", "io_uring", (_RING,), (held.nothing_strange,)),
     Attack("C7", "calls by x32 numbers and by the i386 gate", (_FOREIGN,), machine="x86_64"),
+    Attack("D8", "System V objects of the host", (_HOST_IPC,)),
+    Attack("D9", "watch a folder of the host", (_WATCH,)),
 ]  # fmt: skip

@@ -13,6 +13,7 @@ _SHORT_WALL = replace(LIMITS, wall_s=0.8)
 _TIME = held.outcome(Outcome.TIME_LIMIT)
 _CPU = (held.outcome(Outcome.TIME_LIMIT, detail="cpu"), held.cpu_stopped)
 _WALL = (held.outcome(Outcome.TIME_LIMIT, detail="wall"), held.wall_stopped)
+_DEEP_HELD = held.outcome(Outcome.TIME_LIMIT, Outcome.OUTPUT_LIMIT)
 _MEMORY = (held.memory_held, held.outcome(Outcome.MEMORY_LIMIT))
 
 # Loops and sleeps end by themselves, for the case that nothing else ends them.
@@ -24,6 +25,15 @@ _SLEEP = "\ntime.sleep(5)\n"
 _IGNORE = """
 for number in range(1, 65):
     attempt(signal.signal, number, signal.SIG_IGN)
+"""
+_NAMELESS = """
+libc.prctl(15, b"\\xff\\xfe)", 0, 0, 0)
+"""
+_DEEP = """
+for _ in range(20):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+open("hidden", "w").write("x" * 1000)
 """
 _RAISE_LIMITS = """
 import resource
@@ -199,4 +209,6 @@ ATTACKS = [
     Attack("D2", "1.2 GB of shared memory in five processes", (_FIVE_SHARED,), (held.memory_held,)),
     Attack("D3", "3,000 threads", (_THREADS,), (held.threads_held,)),
     Attack("D6", "use CPU in children that nobody waits for", (_FORGOTTEN,), (_TIME, held.forgotten_cpu), _SHORT_CPU),
+    Attack("D10", "a process name that is no text", (_NAMELESS + _SLEEP,), _WALL, _SHORT_WALL),
+    Attack("D11", "folders too deep to look into", (_DEEP + _SLEEP,), (_DEEP_HELD, held.wall_stopped), _SHORT_WALL),
 ]  # fmt: skip

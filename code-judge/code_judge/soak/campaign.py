@@ -117,5 +117,5 @@ def _targets(baits: Baits, judge: EmbeddedJudge) -> dict[str, object]:
         "library": [str(Path(os.__file__).parent)],
         "files": [str(baits.secret_file), *HOST_FILES, str(package / "supervisor.py")],
         "secret_file": str(baits.secret_file), "open_file": str(baits.open_file), "bait": str(baits.directory),
-        "base_dir": str(judge.run_dir), "mark": "",
+        "base_dir": str(judge.run_dir), "mark": "", "ipc": baits.ipc.ids,
     }  # fmt: skip

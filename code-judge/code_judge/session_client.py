@@ -9,7 +9,8 @@ from typing import Any
 
 from code_judge.client import AsyncJudgeClient, JudgeUnavailable, RunLimits, RunResult, to_result
 
-_CELL_S = 120.0
+_LATER_S = 10.0
+"""So much longer than the service itself a client waits for an answer: what it has to say is still heard."""
 _PAUSE_S = 0.2
 
 
@@ -20,8 +21,10 @@ class SessionLost(JudgeUnavailable):
 class AsyncSession:
     """Made by `open_session`. Cells run one after another; nothing is retried, because a cell may have run."""
 
-    def __init__(self, client: AsyncJudgeClient, name: str) -> None:
+    def __init__(self, client: AsyncJudgeClient, name: str, answer_s: float) -> None:
+        """`answer_s`: how long the service waits for a cell."""
         self._client = client
+        self._answer_s = answer_s
         self._path = f"/v2/sessions/{name}"
         self.name = name
 
@@ -40,7 +43,7 @@ class AsyncSession:
     async def fork(self) -> AsyncSession:
         """A new session with the state of this one."""
         made = await self._ask("POST", "/fork")
-        return AsyncSession(self._client, made["session"])
+        return AsyncSession(self._client, made["session"], self._answer_s)
 
     async def reset(self) -> None:
         """Back to the state at the start."""
@@ -54,7 +57,7 @@ class AsyncSession:
             return
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        status, said = await self._client.request(method, self._path + path, body, timeout_s=_CELL_S)
+        status, said = await self._client.request(method, self._path + path, body, timeout_s=self._answer_s + _LATER_S)
         if status == 410:
             raise SessionLost(f"session {self.name}: {said.get('detail')}")
         if status >= 300:
@@ -76,7 +79,7 @@ async def open_session(
     while True:
         status, said = await client.request("POST", "/v2/sessions", body, timeout_s=deadline_s)
         if status == 201:
-            return AsyncSession(client, said["session"])
+            return AsyncSession(client, said["session"], said["answer_s"])
         if status not in (429, 503) or time.monotonic() + _PAUSE_S > end:
             raise JudgeUnavailable(f"no session within {deadline_s:g} s: HTTP {status}: {said.get('detail')}")
         await asyncio.sleep(_PAUSE_S)

@@ -18,6 +18,7 @@ _ANSWER_S = 15.0
 def session_router(dispatcher: Dispatcher, settings: Settings) -> APIRouter:
     """Routes below /v2/sessions."""
     router = APIRouter(prefix="/v2/sessions", tags=["sessions"])
+    cell_s = 2 * settings.max_wall_s  # it may wait for other cells of the worker first
 
     async def ask(worker: str, message: dict[str, Any], wait_s: float = _ANSWER_S) -> dict[str, Any]:
         if worker not in {row["name"] for row in dispatcher.status.supervisors}:
@@ -47,7 +48,7 @@ def session_router(dispatcher: Dispatcher, settings: Settings) -> APIRouter:
         limits = run_limits(body.limits, settings)
         message = {"op": "create", "limits": vars(limits), "idle_s": idle_s, "code": body.code}
         made = await ask(worker, message)
-        return {"session": f"{worker}.{made['session']}", "idle_s": idle_s}
+        return {"session": f"{worker}.{made['session']}", "idle_s": idle_s, "answer_s": cell_s}
 
     @router.post("/{session}/cells", summary="Run a cell")
     async def run(session: str, body: CellRequest) -> dict[str, Any]:
@@ -57,8 +58,7 @@ def session_router(dispatcher: Dispatcher, settings: Settings) -> APIRouter:
             "op": "run", "session": name, "code": body.code, "echo": body.echo, "rollback": body.rollback,
             "limits": None if limits is None else vars(limits),
         }  # fmt: skip
-        # It may wait for other cells of the worker first.
-        return await ask(worker, message, 2 * settings.max_wall_s)
+        return await ask(worker, message, cell_s)
 
     @router.post("/{session}/fork", status_code=201, summary="A new session with the state of this one")
     async def fork(session: str) -> dict[str, Any]:

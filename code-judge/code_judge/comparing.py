@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from code_judge.jobs import Compare
 
 NOT_RUN = "not_run"
+_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
 
 
 def texts_equal(actual: str, expected: str, how: Compare, tolerance: float = 0.0) -> bool:
@@ -30,10 +32,20 @@ def _lines(text: str) -> list[str]:
 def _words_equal(one: str, other: str, tolerance: float) -> bool:
     if one == other:
         return True
+    if tolerance == 0 and (a := _integer(one)) and (b := _integer(other)):
+        return a == b
+    if "_" in one or "_" in other:  # Python reads 1_0 as a number
+        return False
     try:
         return _numbers_equal(float(one), float(other), tolerance)
     except ValueError:
         return False
+
+
+def _integer(word: str) -> tuple[bool, str] | None:
+    """Sign and digits: exact at any length, where a float is not. None for what is no whole number."""
+    match = _INTEGER.fullmatch(word)
+    return (match[1] == "-" and match[2] != "0", match[2]) if match else None
 
 
 def _numbers_equal(one: float, other: float, tolerance: float) -> bool:

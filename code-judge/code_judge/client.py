@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import time
 import uuid
 from collections import deque
 from collections.abc import Iterable
@@ -30,6 +29,10 @@ DEFAULT_DEADLINE_S = 120.0
 
 class JudgeUnavailable(RuntimeError):
     """The service gave no answer in time. Says nothing about the program: never turn it into a reward."""
+
+
+class _TooLarge(RuntimeError):
+    """The service takes no request of this size; the text is its answer."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class _Item:
     done: asyncio.Future[RunResult]
     infra: int = 0
     said: str = "no try was finished"
+    alone: bool = False
+    """Sent by itself, since a request with others was too large."""
 
 
 class AsyncJudgeClient:
@@ -159,8 +164,8 @@ class AsyncJudgeClient:
 
         `echo` prints the value of a trailing bare expression, as a notebook does. `limits` are lowered to the
         server's caps. `more` are further fields of `/v2/runs`: `suite`, `files`, `fetch`, `binary`. An `infra_error`
-        outcome is returned after three tries. Raises JudgeUnavailable when the service gives no answer within
-        `deadline_s`, or refuses the client itself.
+        outcome is returned after three tries, `rejected` where the server takes no request of that size. Raises
+        JudgeUnavailable when the service gives no answer within `deadline_s`, or refuses the client itself.
         """
         name = sub_id or uuid.uuid4().hex
         fields_: dict[str, Any] = {"sub_id": name, "language": language, "source": code, "stdin": stdin, "echo": echo}
@@ -201,16 +206,24 @@ class AsyncJudgeClient:
     def _flush(self) -> None:
         self._flushing = False
         while self._waiting and len(self._requests) < self._room and not self._closed:
-            batch, size = [], 0
-            while self._waiting and len(batch) < _BATCH_ITEMS and (not batch or size < _BATCH_BYTES):
-                item = self._waiting.popleft()
-                if not item.done.done():
-                    batch.append(item)
-                    size += len(item.body)
-            if batch:
+            if batch := self._next_batch():
                 task = asyncio.get_running_loop().create_task(self._request(batch))
                 self._requests.add(task)
                 task.add_done_callback(self._request_over)
+
+    def _next_batch(self) -> list[_Item]:
+        """What goes together: up to a number of runs and of bytes; one that is larger goes alone."""
+        batch: list[_Item] = []
+        size = 0
+        while self._waiting and len(batch) < _BATCH_ITEMS:
+            item = self._waiting[0]
+            if batch and (item.alone or batch[0].alone or size + len(item.body) > _BATCH_BYTES):
+                break
+            self._waiting.popleft()
+            if not item.done.done():
+                batch.append(item)
+                size += len(item.body)
+        return batch
 
     def _request_over(self, task: asyncio.Task[None]) -> None:
         self._requests.discard(task)
@@ -222,6 +235,9 @@ class AsyncJudgeClient:
         while batch := [item for item in batch if not item.done.done()]:
             try:
                 pause = await self._try(batch)
+            except _TooLarge as error:
+                self._part(batch, str(error))
+                return
             except JudgeUnavailable as error:
                 self._fail(batch, error)
                 return
@@ -232,8 +248,19 @@ class AsyncJudgeClient:
                 await asyncio.sleep(max(delay, pause))
                 delay = min(2 * delay, _BACKOFF_MAX_S)
 
+    def _part(self, batch: list[_Item], said: str) -> None:
+        """A request was too large: each run is asked for by itself, and one that is too large by itself is no run."""
+        for item in batch:
+            if len(batch) == 1 and not item.done.done():
+                item.done.set_result(RunResult(item.sub_id, Outcome.REJECTED, detail=said))
+            item.alone = True
+            self._put(item)
+
     async def _try(self, batch: list[_Item]) -> float:
-        """One request. Returns how many seconds the server asks to wait. Raises JudgeUnavailable when it is no use."""
+        """One request. Returns how many seconds the server asks to wait.
+
+        Raises _TooLarge, and JudgeUnavailable when it is no use.
+        """
         body = b'{"runs":[' + b",".join(item.body for item in batch) + b"]}"
         headers = {**self._headers, "Accept": "application/x-ndjson"}
         try:
@@ -248,6 +275,8 @@ class AsyncJudgeClient:
         except (httpx.TransportError, ValueError) as error:
             self._note(batch, f"{type(error).__name__}: {error}")
             return 0.0
+        if answer.status_code == 413:
+            raise _TooLarge(f"{self._url} refused the request: {said}")
         if answer.status_code != 429 and answer.status_code < 500:
             raise JudgeUnavailable(f"{self._url} refused the request: {said}")
         self._note(batch, said)
@@ -311,17 +340,3 @@ class AsyncJudgeClient:
         if answer.status_code != 200:
             raise JudgeUnavailable(f"HTTP {answer.status_code}: {answer.text[:200]}")
         return answer.json()
-
-    async def wait_until_healthy(self, timeout_s: float = 30.0) -> None:
-        """Wait for a canary program to run end to end. Raises JudgeUnavailable."""
-        deadline, said = time.monotonic() + timeout_s, "no answer"
-        while time.monotonic() < deadline:
-            try:
-                answer = await self._client().get(f"{self._url}/healthz", headers=self._headers)
-                if answer.status_code == 200:
-                    return
-                said = f"HTTP {answer.status_code}: {answer.text[:200]}"
-            except httpx.TransportError as error:
-                said = f"{type(error).__name__}: {error}"
-            await asyncio.sleep(0.1)
-        raise JudgeUnavailable(f"{self._url} is not healthy after {timeout_s:g} s: {said}")

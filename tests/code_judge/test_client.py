@@ -132,6 +132,25 @@ def test_what_a_client_does_wrong_is_said_at_once(judge, proxy: Faults) -> None:
     assert proxy.requests == 1
 
 
+def test_runs_that_are_too_large_together_go_by_themselves(judge, proxy: Faults) -> None:
+    proxy.spoil = [lambda rows: 413]
+    assert [r.stdout for r in ask(proxy.url, judge.token, [f"print({n})" for n in range(3)])] == ["0\n", "1\n", "2\n"]
+    assert proxy.requests == 4
+
+
+def test_a_run_that_is_too_large_costs_only_itself(judge, proxy: Faults) -> None:
+    proxy.spoil = [lambda rows: 413] * 2
+    results = ask(proxy.url, judge.token, [f"print({n})" for n in range(3)])
+    assert sorted(r.outcome.value for r in results) == ["ok", "ok", "rejected"]
+    assert "413" in next(r.detail for r in results if r.outcome is Outcome.REJECTED)
+
+
+def test_a_request_holds_no_more_than_it_may(judge, proxy: Faults) -> None:
+    large = "#" * 600_000
+    assert len(ask(proxy.url, judge.token, ["print(1)", large, large, "print(2)"])) == 4
+    assert proxy.requests == 2
+
+
 def test_a_deadline_ends_the_tries_and_says_why(judge, proxy: Faults) -> None:
     proxy.spoil = [lambda rows: 503] * 99
     with pytest.raises(JudgeUnavailable, match=r"within 1 s; last: HTTP 503"):

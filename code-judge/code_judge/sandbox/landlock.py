@@ -82,8 +82,3 @@ def restrict_paths(paths: Paths) -> None:
 def signal_domain() -> bytes:
     """Attributes of a further domain for each run, which withholds signals to what is outside it; b'' before ABI 6."""
     return struct.pack("=QQQ", 0, 0, _SCOPE_SIGNAL) if syscalls.landlock_abi() >= 6 else b""
-
-
-def primitives(abi: int) -> dict[str, bool]:
-    """What a kernel of this version can hold by Landlock."""
-    return {"fs": abi >= 1, "net": abi >= 4, "signal": abi >= 6}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from cleartrace.learn.shell.files import Files
 from cleartrace.learn.shell.flags import Arguments, Flags
 from cleartrace.learn.shell.grep import grep
-from cleartrace.learn.shell.lines import read_lines
+from cleartrace.learn.shell.lines import named, read_lines
 from cleartrace.learn.shell.output import MAX_LINE_CHARS, Output
 from cleartrace.learn.shell.query import jq
 from cleartrace.learn.shell.sed import sed
@@ -34,7 +35,7 @@ diff FILE FILE                              what differs"""
 
 def ls(words: Sequence[Word], files: Files, out: Output) -> None:
     arguments = Flags("ls", plain="lRa1").read(words)
-    for path in _named(arguments, files) or [files.root]:
+    for path in named(arguments.rest, files, out) or [files.root]:
         if path.is_file():
             out.line(_entry(path, files.name(path), arguments.has("l")))
             continue
@@ -58,7 +59,7 @@ def _entry(path: Path, name: str, long: bool) -> str:
 
 def cat(words: Sequence[Word], files: Files, out: Output) -> None:
     arguments = Flags("cat", plain="n").read(words)
-    for path in _needed("cat", arguments, files):
+    for path in _needed("cat", arguments, files, out):
         for number, line in enumerate(read_lines(files, path, out), 1):
             out.line(f"{number:>6}  {line}" if arguments.has("n") else line, number)
 
@@ -98,7 +99,7 @@ def tail(words: Sequence[Word], files: Files, out: Output) -> None:
 def wc(words: Sequence[Word], files: Files, out: Output) -> None:
     arguments = Flags("wc", plain="lwc").read(words)
     wanted = [letter for letter in "lwc" if arguments.has(letter)] or list("lwc")
-    for path in _needed("wc", arguments, files):
+    for path in _needed("wc", arguments, files, out):
         lines = total = 0
         for line in read_lines(files, path, out):
             lines, total = lines + 1, total + len(line.split())
@@ -107,29 +108,37 @@ def wc(words: Sequence[Word], files: Files, out: Output) -> None:
 
 
 def diff(words: Sequence[Word], files: Files, out: Output) -> None:
-    paths = _needed("diff", Flags("diff", plain="u").read(words), files)
+    paths = _needed("diff", Flags("diff", plain="u").read(words), files, out)
     if len(paths) != 2:
         raise Refused(f"diff takes two files, not {len(paths)}")
     for path in paths:
         if path.stat().st_size > DIFF_BYTES:
             raise Refused(f"{files.name(path)} has {path.stat().st_size:,} bytes; diff reads at most {DIFF_BYTES:,}")
-    one, other = (list(read_lines(files, path, out)) for path in paths)
+    one, other = (_Timed(read_lines(files, path, out), out) for path in paths)
     for line in difflib.unified_diff(one, other, files.name(paths[0]), files.name(paths[1]), lineterm=""):
         out.line(line)
 
 
-def _named(arguments: Arguments, files: Files) -> list[Path]:
-    return [path for word in arguments.rest for path in files.find(word)]
+class _Timed(list[str]):
+    """Lines whose reader is stopped when its time is over: difflib looks lines up one by one, far more often than n."""
+
+    def __init__(self, lines: Iterable[str], out: Output) -> None:
+        super().__init__(lines)
+        self._out = out
+
+    def __getitem__(self, place: Any) -> Any:
+        self._out.tick()
+        return super().__getitem__(place)
 
 
-def _needed(command: str, arguments: Arguments, files: Files) -> list[Path]:
+def _needed(command: str, arguments: Arguments, files: Files, out: Output) -> list[Path]:
     if not arguments.rest:
         raise Refused(f"{command} needs a file; there is nothing to read from but files")
-    return _named(arguments, files)
+    return named(arguments.rest, files, out)
 
 
 def _titled(command: str, arguments: Arguments, files: Files, out: Output) -> Iterator[Path]:
-    paths = _needed(command, arguments, files)
+    paths = _needed(command, arguments, files, out)
     for path in paths:
         if len(paths) > 1:
             out.line(f"==> {files.name(path)} <==")

@@ -10,7 +10,7 @@ from typing import Any
 
 from cleartrace.learn.shell.files import Files
 from cleartrace.learn.shell.flags import Arguments, Flags
-from cleartrace.learn.shell.lines import read_lines
+from cleartrace.learn.shell.lines import named, read_lines
 from cleartrace.learn.shell.output import Output
 from cleartrace.learn.shell.words import Refused, Word
 
@@ -18,8 +18,8 @@ CONTEXT_LINES = 200
 FLAGS = Flags("grep", plain="invclowFErHsh", valued="meABC")
 
 
-PATTERN_BYTES = 8 << 20
-"""Of memory for one pattern."""
+PATTERN_BYTES = 1 << 16
+"""Of memory for one pattern, and so a bound on what one line takes: about a second. RE2 does not look at the clock."""
 
 
 class Pattern:
@@ -66,10 +66,13 @@ class _Options:
 def grep(words: Sequence[Word], files: Files, out: Output) -> None:
     arguments = FLAGS.read(words)
     pattern, rest = _pattern(arguments, out)
-    paths = [path for word in rest for path in files.find(word)] or [files.root]
+    paths = named(rest, files, out) or [files.root]
     if any(path.is_dir() for path in paths) and not (arguments.has("r") or not rest):
         raise Refused("grep reads folders only with -r")
-    found = [file for path in paths for file in files.below(path)]
+    found: list[Path] = []
+    for path in paths:
+        out.tick()
+        found += files.below(path)
     options = _options(arguments, named=len(found) > 1 or any(path.is_dir() for path in paths))
     hits = 0
     for path in found:

@@ -10,11 +10,12 @@ from typing import Any
 
 from cleartrace.learn.shell.files import Files
 from cleartrace.learn.shell.flags import Flags
-from cleartrace.learn.shell.lines import read_lines
+from cleartrace.learn.shell.lines import named
 from cleartrace.learn.shell.output import Output
 from cleartrace.learn.shell.words import Refused, Word
 
-JSON_BYTES = 20_000_000
+JSON_BYTES = 2_000_000
+"""Of one JSON text: it is parsed in one go, which no limit of time stops."""
 _STEP = re.compile(r'\.?\[(-?\d{1,9})\]|\.?\[\]()|\.?\["([^"]+)"\]|\.([A-Za-z_][\w-]*)')
 
 
@@ -23,9 +24,9 @@ def jq(words: Sequence[Word], files: Files, out: Output) -> None:
     if len(arguments.rest) < 2:
         raise Refused("jq needs a path and a file, as in jq .steps[0].text trajectory.jsonl")
     steps, last = _parse(arguments.rest[0].text)
-    for path in (path for word in arguments.rest[1:] for path in files.find(word)):
+    for path in named(arguments.rest[1:], files, out):
         for value in _values(path, files, out):
-            for found in _walk(value, steps):
+            for found in _walk(value, steps, out):
                 out.line(_text(_last(found, last), arguments.has("r")))
 
 
@@ -50,21 +51,27 @@ def _parse(text: str) -> tuple[list[str | int | None], str]:
 
 
 def _values(path: Path, files: Files, out: Output) -> Iterator[Any]:
-    lines = read_lines(files, path, out)
-    if path.suffix == ".jsonl":
-        texts: Iterator[str] = (line for line in lines if line.strip())
-    elif path.stat().st_size > JSON_BYTES:
-        raise Refused(f"{files.name(path)} has {path.stat().st_size:,} bytes; jq reads at most {JSON_BYTES:,}")
-    else:
-        texts = iter(["\n".join(lines)])
-    for text in texts:
+    for text in _texts(path, files, out):
         try:
             yield json.loads(text)
         except (ValueError, RecursionError) as error:
             raise Refused(f"{files.name(path)} is not JSON ({error})") from None
 
 
-def _walk(value: Any, steps: Sequence[str | int | None]) -> Iterator[Any]:
+def _texts(path: Path, files: Files, out: Output) -> Iterator[str]:
+    """Each line of a .jsonl, or the whole file."""
+    with files.open(path) as file:
+        read, what = (file.readline, "a line") if path.suffix == ".jsonl" else (file.read, "a file")
+        while data := read(JSON_BYTES + 1):
+            out.tick()
+            if len(data) > JSON_BYTES:
+                raise Refused(f"{files.name(path)}: jq reads at most {JSON_BYTES:,} bytes of {what}")
+            if text := data.decode("utf-8", "replace").strip():
+                yield text
+
+
+def _walk(value: Any, steps: Sequence[str | int | None], out: Output) -> Iterator[Any]:
+    out.tick()
     if not steps:
         yield value
         return
@@ -72,12 +79,12 @@ def _walk(value: Any, steps: Sequence[str | int | None]) -> Iterator[Any]:
     if step is None:
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         for one in inner:
-            yield from _walk(one, rest)
+            yield from _walk(one, rest, out)
     elif isinstance(step, str):
-        yield from _walk(value.get(step) if isinstance(value, dict) else None, rest)
+        yield from _walk(value.get(step) if isinstance(value, dict) else None, rest, out)
     else:
         there = isinstance(value, list) and -len(value) <= step < len(value)
-        yield from _walk(value[step] if there else None, rest)
+        yield from _walk(value[step] if there else None, rest, out)
 
 
 def _last(value: Any, last: str) -> Any:

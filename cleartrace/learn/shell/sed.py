@@ -10,7 +10,7 @@ from pathlib import Path
 from cleartrace.learn.shell.files import Files
 from cleartrace.learn.shell.flags import Flags
 from cleartrace.learn.shell.grep import Pattern
-from cleartrace.learn.shell.lines import read_lines
+from cleartrace.learn.shell.lines import named, read_lines
 from cleartrace.learn.shell.output import Output
 from cleartrace.learn.shell.words import Refused, Word
 
@@ -26,7 +26,7 @@ def sed(words: Sequence[Word], files: Files, out: Output) -> None:
         raise Refused("sed is there for printing only: sed -n 'A,Bp' FILE")
     if not rest:
         raise Refused("sed needs a file")
-    for path in (path for word in rest for path in files.find(word)):
+    for path in named(rest, files, out):
         for number, line in _picked(script, path, files, out):
             out.line(line, number)
 

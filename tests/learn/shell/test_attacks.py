@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
 from pathlib import Path
@@ -107,6 +108,40 @@ def test_a_search_is_stopped_at_the_end_of_its_time(folder: Path) -> None:
     shell, begun = Shell(folder, Limits(call_seconds=0.2)), time.monotonic()
     assert "stopped after 0.2 s" in shell.run("grep -c 'x|y' many")
     assert time.monotonic() - begun < 3 and shell.log[0].ended is Ended.TOO_LONG
+
+
+@pytest.mark.parametrize("pattern", ["(a?){1000}" * 12, "((a?){30}){30}c", "(a|aa){900}c"])
+def test_no_pattern_is_searched_for_long_in_one_line(folder: Path, pattern: str) -> None:
+    (folder / "long").write_text("a" * 60_000)
+    assert _stopped(Shell(folder, Limits(call_seconds=0.2)), f"grep -c '{pattern}' long")
+
+
+def test_diff_is_stopped_at_the_end_of_its_time(folder: Path) -> None:
+    """Lines that recur, each just too seldom for difflib to pass it over: nothing costs it more."""
+    stream = random.Random(1)
+    for name in ("one", "other"):
+        (folder / name).write_text("".join(f"{stream.randrange(150)}\n" for _ in range(60_000)))
+    assert _stopped(Shell(folder, Limits(call_seconds=0.2)), "diff one other")
+
+
+def test_jq_is_stopped_at_the_end_of_its_time(folder: Path) -> None:
+    """A path that leads nowhere, in many steps: nothing is written on the way."""
+    (folder / "lists.json").write_text(f"[{'[],' * 500_000}[]]")
+    assert _stopped(Shell(folder, Limits(call_seconds=0.2)), f"jq .[]{'.a' * 300}[] lists.json")
+
+
+def test_naming_a_folder_many_times_is_stopped_at_the_end_of_its_time(folder: Path) -> None:
+    for number in range(150):
+        (folder / f"empty{number}").touch()
+    for command in ("grep -r x" + " ." * 1900, "wc" + " e*" * 1300, "sed -n 1p" + " e*" * 1300):
+        assert _stopped(Shell(folder, Limits(call_seconds=0.2)), command)
+
+
+def _stopped(shell: Shell, line: str) -> bool:
+    """Soon, by the processor's time: other work on the machine does not count. Or refused, before any time went by."""
+    begun = time.process_time()
+    shell.run(line)
+    return time.process_time() - begun < 3 and shell.log[0].ended in (Ended.TOO_LONG, Ended.REFUSED)
 
 
 def test_a_huge_file_costs_neither_memory_nor_time(folder: Path) -> None:

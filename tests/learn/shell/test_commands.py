@@ -68,6 +68,12 @@ def test_they_print(folder: Path, line: str, reply: str) -> None:
     assert Shell(folder).run(line) == reply
 
 
+def test_jq_reads_lines_of_any_length(folder: Path) -> None:
+    (folder / "long.jsonl").write_text("".join(json.dumps({"text": "x" * 200_000, "n": n}) + "\n\n" for n in range(2)))
+    (folder / "long.json").write_text(json.dumps({"text": "x" * 200_000, "n": 7}))
+    assert Shell(folder).run("jq .n long.jsonl") == "0\n1" and Shell(folder).run("jq .n long.json") == "7"
+
+
 def test_ls_shows_folders_and_sizes(folder: Path) -> None:
     assert "run0:\ntrajectory.jsonl\nview.md" in Shell(folder).run("ls -R")
     assert f"{(folder / 'all.json').stat().st_size:,} all.json" in Shell(folder).run("ls -l")

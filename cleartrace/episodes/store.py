@@ -10,7 +10,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -127,12 +127,27 @@ class EpisodeStore:
         self._refresh()
         return sorted(self._by_task)
 
-    def group(self, task: HasTask, *, agent: str | None = None, provider: str | None = None) -> list[Row]:
-        """Clean, scored runs of one task, by seed and id. Give agent and provider for comparable conditions."""
+    def group(
+        self,
+        task: HasTask,
+        *,
+        n: int | None = None,
+        order: Sequence[int] = (),
+        agent: str | None = None,
+        provider: str | None = None,
+    ) -> list[Row]:
+        """Clean, scored runs of one task, by seed and id. Give agent and provider for comparable conditions.
+
+        Args:
+            n: only so many: those first whose seeds come first in `order`, then by seed.
+        """
         found = self.find(
             environment=task.environment, task=task.id, agent=agent, provider=provider, kind=RunKind.CLEAN
         )
-        return [row for row in found if row.score is not None]
+        scored = [row for row in found if row.score is not None]
+        place = {seed: number for number, seed in enumerate(order)}
+        first = {row.id for row in sorted(scored, key=lambda row: place.get(row.seed, len(place)))[:n]}
+        return [row for row in scored if row.id in first]
 
     def subsets(
         self,
@@ -140,6 +155,7 @@ class EpisodeStore:
         *,
         n: int | None = None,
         k: int = 3,
+        order: Sequence[int] = (),
         limit: int | None = None,
         seed: int = 0,
         agent: str | None = None,
@@ -148,9 +164,10 @@ class EpisodeStore:
         """All sets of `k` among the first `n` runs of a task's group, in lexicographic order: 6 runs give 20 sets of 3.
 
         Args:
+            order: of seeds, as in `group`.
             limit: draws that many of them under `seed`; they keep their order.
         """
-        rows = self.group(task, agent=agent, provider=provider)[:n]
+        rows = self.group(task, n=n, order=order, agent=agent, provider=provider)
         total = comb(len(rows), k)
         sets = combinations(rows, k)
         if limit is None or limit >= total:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -16,7 +15,7 @@ from cleartrace.data.errors import DataError
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import PASS, Task
 from cleartrace.learn.clear.gold import keep_gold
-from cleartrace.learn.clear.project import Collected, Project, settle, write_records
+from cleartrace.learn.clear.project import Collected, Project, run_seeds, settle, write_records
 from cleartrace.llm.ledger import LEDGER
 
 ELSEWHERE = "repeat the settings of before, or collect into another folder"
@@ -41,8 +40,7 @@ class CollectPlan:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Those of fewer runs come first, so that more can be added later."""
-        return tuple(random.Random(f"{self.seed}:collect:{number}").randrange(2**31) for number in range(self.runs))
+        return run_seeds(self.seed, self.runs)
 
 
 async def collect(
@@ -128,6 +126,7 @@ def outcomes(project: Project) -> list[TaskRuns]:
         clean = [row for row in rows if row.clean]
         scored = {row.seed for row in clean if row.score is not None}
         lost = len({row.seed for row in clean} - scored)
-        scores = [row.score for row in store.group(task, agent=made.agent, provider=made.provider)]
-        found.append(TaskRuns(task, made.runs, tuple(one for one in scores if one is not None)[: made.runs], lost))
+        group = store.group(task, n=made.runs, order=made.seeds, agent=made.agent, provider=made.provider)
+        scores = tuple(row.score for row in group if row.score is not None)
+        found.append(TaskRuns(task, made.runs, scores, lost))
     return found

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -61,6 +62,16 @@ class Collected(Record):
     scenario: str = ""
 
     _free: ClassVar[frozenset[str]] = frozenset({"runs", "limit", "schema_version", "agent_settings"})
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the runs of each task, in the order in which they are made; of imported runs that is not known."""
+        return () if self.source else run_seeds(self.seed, self.runs)
+
+
+def run_seeds(seed: int, runs: int) -> tuple[int, ...]:
+    """Those of fewer runs come first, so that more can be added later."""
+    return tuple(random.Random(f"{seed}:collect:{number}").randrange(2**31) for number in range(runs))
 
 
 class Reflected(Record):

@@ -28,7 +28,7 @@ from cleartrace.learn.clear.project import (
 from cleartrace.learn.clear.reflect_settings import ReflectSettings
 from cleartrace.learn.clear.reflection import NAME, ReflectionEnvironment, ReflectionRules
 from cleartrace.learn.clear.rows import Rows, gather
-from cleartrace.learn.clear.subsets import Subset, possible, subsets
+from cleartrace.learn.clear.subsets import Subset, missing, possible, subsets
 from cleartrace.learn.shell.agent import AsReflector, reading_agent
 from cleartrace.llm.budget import Budget
 from cleartrace.llm.budget import Limits as BudgetLimits
@@ -86,8 +86,8 @@ async def reflect(
 
 def _subsets(settings: ReflectSettings, made: Collected, tasks: Sequence[Task], store: EpisodeStore) -> list[Subset]:
     chosen = subsets(
-        store, tasks, n=settings.n, k=settings.k, limit=settings.limit, keep=settings.keep, seed=settings.seed,
-        agent=made.agent, provider=made.provider,
+        store, tasks, n=settings.n, k=settings.k, order=made.seeds, limit=settings.limit, keep=settings.keep,
+        seed=settings.seed, agent=made.agent, provider=made.provider,
     )  # fmt: skip
     if not chosen:
         most = max((len(store.group(task, agent=made.agent, provider=made.provider)) for task in tasks), default=0)
@@ -173,11 +173,10 @@ def _funnel(
     chosen: Sequence[Subset],
     rows: Rows,
 ) -> Funnel:
-    conditions = {"agent": made.agent, "provider": made.provider}
     return Funnel.of(
         tasks=len(tasks),
-        short=sum(len(store.group(task, **conditions)) < settings.n for task in tasks),
-        possible=possible(store, tasks, settings.n, settings.k, **conditions),
+        short=len(missing(store, tasks, settings.n, agent=made.agent, provider=made.provider)),
+        possible=possible(store, tasks, settings.n, settings.k, agent=made.agent, provider=made.provider),
         subsets=len(chosen),
         rows=rows,
     )

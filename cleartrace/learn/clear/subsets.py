@@ -26,8 +26,8 @@ class Keep(str, Enum):
 class Subset(Record):
     """Runs of one task that are looked at together.
 
-    `id`: task, places of the runs among its first n, and a digest of all that a reader may see of them: equal ids are
-    equal material, however the store grew, and whatever time the runs took.
+    `id`: task, and a digest of the runs' seeds and of all that a reader may see of them: equal ids are equal material,
+    however the store grew, and whatever time the runs took.
     """
 
     id: str
@@ -42,6 +42,7 @@ def subsets(
     *,
     n: int = 6,
     k: int = 3,
+    order: Sequence[int] = (),
     limit: int | None = None,
     keep: Keep = Keep.ALL,
     seed: int = 0,
@@ -51,6 +52,7 @@ def subsets(
     """In the order of `tasks`, then of the sets. `k` = 1 is the ablation without contrast.
 
     Args:
+        order: of seeds in which the runs were made: the first n are the same when more are made later.
         limit: sets of one task at most, drawn under `seed` among those that are kept.
         agent, provider: only runs made under these conditions; runs of different agents are not comparable.
 
@@ -61,35 +63,37 @@ def subsets(
         raise ValueError(f"a set holds between 1 and n = {n} runs, not {k}")
     found = []
     for task in tasks:
-        place = {row.id: i for i, row in enumerate(store.group(task, agent=agent, provider=provider)[:n])}
-        sets = store.subsets(task, n=n, k=k, agent=agent, provider=provider)
+        sets = store.subsets(task, n=n, k=k, order=order, agent=agent, provider=provider)
         kept = [rows for rows in sets if keep is Keep.ALL or _contrastive(rows)]
         chosen = _drawn(kept, limit, random.Random(f"{seed}:subsets:{task.environment}:{task.id}"))
-        seen = {id: _seen(store.get(id)) for id in place} if chosen else {}
+        seen = {id: _seen(store.get(id)) for id in dict.fromkeys(row.id for rows in chosen for row in rows)}
         for rows in chosen:
-            places = "-".join(str(place[row.id]) for row in rows)
             ids = tuple(row.id for row in rows)
-            digest = hashlib.sha256(" ".join(seen[id] for id in ids).encode()).hexdigest()[:8]
+            digest = hashlib.sha256(" ".join(seen[id] for id in ids).encode()).hexdigest()[:12]
             scores = tuple(row.score or 0.0 for row in rows)
-            found.append(Subset(id=f"{task.id}#{places}.{digest}", task=task, episodes=ids, scores=scores))
+            found.append(Subset(id=f"{task.id}#{digest}", task=task, episodes=ids, scores=scores))
     return found
 
 
-def possible(store: EpisodeStore, tasks: Iterable[Task], n: int, k: int, **conditions: str | None) -> int:
+def possible(
+    store: EpisodeStore, tasks: Iterable[Task], n: int, k: int, *, agent: str | None = None, provider: str | None = None
+) -> int:
     """How many sets there are before any is left out."""
-    return sum(comb(min(len(store.group(task, **conditions)), n), k) for task in tasks)
+    return sum(comb(min(len(store.group(task, agent=agent, provider=provider)), n), k) for task in tasks)
 
 
-def missing(store: EpisodeStore, tasks: Iterable[Task], n: int, **conditions: str | None) -> list[str]:
+def missing(
+    store: EpisodeStore, tasks: Iterable[Task], n: int, *, agent: str | None = None, provider: str | None = None
+) -> list[str]:
     """Tasks with fewer than `n` scored runs: their sets are fewer than asked for."""
-    return [task.id for task in tasks if len(store.group(task, **conditions)) < n]
+    return [task.id for task in tasks if len(store.group(task, agent=agent, provider=provider)) < n]
 
 
 def _seen(episode: Episode) -> str:
-    """Digest of what a view of the run holds."""
+    """Digest of the seed and of what a view of the run holds."""
     outcome = episode.outcome
     failure = outcome.failure.model_dump(mode="json") if outcome.failure else None
-    facts = [seen_lines(episode.trajectory), outcome.score, outcome.feedback, failure]
+    facts = [episode.trajectory.seed, seen_lines(episode.trajectory), outcome.score, outcome.feedback, failure]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,8 @@ class Site:
     def __init__(self, served: Served, url: str) -> None:
         self.served, self.model = served, ["--model", f"openai/m@{url}/v1", "--max-workers", "1"]
 
-    def collect(self, out: Path) -> list[object]:
-        return ["collect", "ruleworld", "--out", out, "--runs", "4", *WORLD, *self.model]
+    def collect(self, out: Path, runs: int = 4) -> list[object]:
+        return ["collect", "ruleworld", "--out", out, "--runs", runs, *WORLD, *self.model]
 
     def reflect(self, out: Path, *more: object) -> list[object]:
         sets = ["-k", "2", "-n", "4", "--limit", "3", "--max-steps", "6"]
@@ -162,6 +163,27 @@ def test_the_same_commands_again_call_nothing_and_change_nothing(site: Site, don
     assert "36/36 36 kept" in call(*site.reflect(done))
     call("export", done, "--to", "chat")
     assert (exported(done), (done / "rows.jsonl").read_bytes(), len(site.served.calls)) == (before, rows, calls)
+
+
+def test_runs_that_are_added_later_take_no_reflection_away(site: Site, done: Path, tmp_path: Path) -> None:
+    out = tmp_path / "project"
+    shutil.copytree(done, out)
+    call(*site.collect(out, runs=6))
+    rows, calls = (out / "rows.jsonl").read_bytes(), len(site.served.calls)
+    assert "36/36 36 kept" in call(*site.reflect(out))
+    assert (out / "rows.jsonl").read_bytes() == rows and len(site.served.calls) == calls
+
+
+def test_reflections_whose_records_are_not_found_are_made_again_from_the_replies(
+    site: Site, done: Path, tmp_path: Path
+) -> None:
+    """So go those of a project from when ids named places of runs: nothing is paid for twice."""
+    out = tmp_path / "project"
+    shutil.copytree(done, out)
+    shutil.rmtree(out / "reflections")
+    calls = len(site.served.calls)
+    assert "36/36 0 kept" in call(*site.reflect(out)) and len(site.served.calls) == calls
+    assert untimed(out / "rows.jsonl") == untimed(done / "rows.jsonl")
 
 
 def test_models_without_tools_call_in_text_and_one_run_alone_is_the_ablation(site: Site, done: Path) -> None:

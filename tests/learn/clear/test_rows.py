@@ -9,6 +9,7 @@ import pytest
 
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Episode, Failure, FailureKind, Outcome, Task, Trajectory
+from cleartrace.learn.clear.collect import CollectPlan
 from cleartrace.learn.clear.rows import GuidanceRow, Reason, gather, split
 from cleartrace.learn.clear.subsets import Keep, missing, subsets
 
@@ -35,7 +36,10 @@ def test_a22_six_runs_give_twenty_sets_of_three_in_a_fixed_order(store: EpisodeS
     found = subsets(store, [task("t1")])
     assert len(found) == 20 == len({one.id for one in found}) and found == subsets(store, [task("t1")])
     assert Counter(id for one in found for id in one.episodes).most_common()[-1][1] == 10  # every run in half of them
-    assert found[0].id.startswith("t1#0-1-2.") and found[-1].id.startswith("t1#3-4-5.")
+    assert [[store.get(id).trajectory.seed for id in one.episodes] for one in (found[0], found[-1])] == [
+        [0, 1, 2],
+        [3, 4, 5],
+    ]
     assert found[0].scores == (1.0, 0.0, 1.0), "the seventh run of seven is not among the first six"
 
 
@@ -78,6 +82,28 @@ def test_an_id_is_the_same_for_the_same_material_in_other_times(store: EpisodeSt
     assert found[0][0].episodes != found[1][0].episodes
 
 
+def test_runs_that_are_added_take_no_set_away_and_no_id(tmp_path: Path) -> None:
+    """Seeds are random numbers: the first n are the first of the plan, not the smallest."""
+    store, task_ = EpisodeStore(tmp_path), task("t1")
+    seeds = CollectPlan(runs=8).seeds
+    for number, seed in enumerate(seeds[:6]):
+        store.add(run("t1", seed, float(number % 2)))
+    before = subsets(store, [task_], order=CollectPlan(runs=6).seeds)
+    for seed in seeds[6:]:
+        store.add(run("t1", seed, 1.0))
+    assert subsets(store, [task_], order=seeds) == before
+    more = subsets(store, [task_], n=8, order=seeds)
+    assert len(before) == 20 and len(more) == 56 and {one.id for one in before} < {one.id for one in more}
+
+
+def test_equal_runs_under_other_seeds_are_other_sets(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    for seed in range(3):
+        same = run("t1", 0, 1.0)
+        store.add(same.model_copy(update={"trajectory": same.trajectory.model_copy(update={"seed": seed})}))
+    assert len({one.id for one in subsets(store, [task("t1")], k=2)}) == 3
+
+
 def test_an_id_names_these_very_runs(store: EpisodeStore, tmp_path: Path) -> None:
     other = EpisodeStore(tmp_path / "other")
     for seed, score in enumerate([0, 1, 0, 1, 0, 1]):
@@ -102,7 +128,7 @@ def test_rows_and_what_was_dropped_are_all_reflections(store: EpisodeStore) -> N
         reflected(one.id, text, FailureKind.ENGINE if text == "x" else None)
         for one, text in zip(sets, texts, strict=True)
     ]
-    found = gather(sets, [*runs, reflected("another#0-1-2", "Read.")], lambda _, text: "4711" * ("4711" in text))
+    found = gather(sets, [*runs, reflected("another#0123456789ab", "Read.")], lambda _, text: "4711" * ("4711" in text))
     assert [row.guidance for row in found.rows] == ["Read the balance first.", ""]
     assert [(one.reason, one.note, one.guidance) for one in found.dropped] == [
         (Reason.DUPLICATE, "", texts[1]), (Reason.LEAK, "4711", texts[2]),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from cleartrace.context.provider import ContextProvider
-from cleartrace.context.providers.base import answer, state_hash
+from cleartrace.context.providers.base import answer, probe_of, state_hash
 from cleartrace.context.providers.search import Method, index_of
 from cleartrace.episodes.types import Context, Task
 from cleartrace.llm.tokens import count_tokens
@@ -60,12 +60,16 @@ class Abstaining:
         self.count = getattr(provider, "count", count_tokens)
 
     @property
+    def probe(self) -> str:
+        return probe_of(self.provider)
+
+    @property
     def hash(self) -> str:
         return state_hash("abstaining", self.provider.hash, self.rule.hash)
 
     async def context_for(self, task: Task, seed: int) -> Context:
         if self.rule.abstains(task):
-            return answer("", (), self.hash, self.cap)
+            return answer("", (), self.hash, self.cap, probe=self.probe)
         said = await self.provider.context_for(task, seed)
         return said.model_copy(update={"provider_hash": self.hash})
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 
+from cleartrace.context.provider import ContextProvider
 from cleartrace.episodes.types import Context, PartRef, Usage
 from cleartrace.llm.tokens import count_tokens
 from cleartrace.trajectory.record import written
@@ -46,6 +47,11 @@ def answer(
         abstained=not text,
         usage=usage or Usage(),
     )
+
+
+def probe_of(provider: ContextProvider) -> str:
+    """What a provider marks its answers as, where it is not asked for one; "" where it makes no probes."""
+    return getattr(provider, "probe", "")
 
 
 def state_hash(kind: str, *state: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from enum import Enum
 
 from cleartrace.context.provider import ContextProvider
-from cleartrace.context.providers.base import answer, state_hash
+from cleartrace.context.providers.base import answer, probe_of, state_hash
 from cleartrace.context.providers.simple import Constant, PlaybookProvider
 from cleartrace.episodes.types import Context, Task
 from cleartrace.llm.tokens import count_tokens
@@ -73,26 +73,32 @@ class Instructed:
         self.cap = None if inner is None else inner + self._count(f"\n\n{self._instructions}")
 
     @property
-    def probe(self) -> str:
+    def mark(self) -> str:
         """What runs under these instructions are called; '' where they count as any other."""
         return ""
 
     @property
+    def probe(self) -> str:
+        return self._marked(probe_of(self.provider))
+
+    @property
     def hash(self) -> str:
-        return state_hash("instructed", self.provider.hash, self._instructions, self.probe)
+        return state_hash("instructed", self.provider.hash, self._instructions, self.mark)
 
     async def context_for(self, task: Task, seed: int) -> Context:
         inner = await self.provider.context_for(task, seed)
         text = f"{inner.text}\n\n{self._instructions}" if inner.text else self._instructions
-        probe = "; ".join(name for name in (inner.probe, self.probe) if name)
-        return answer(text, inner.parts, self.hash, self.cap, self._count, probe, inner.usage)
+        return answer(text, inner.parts, self.hash, self.cap, self._count, self._marked(inner.probe), inner.usage)
+
+    def _marked(self, inner: str) -> str:
+        return "; ".join(filter(None, (inner, self.mark)))
 
 
 class Probing(Instructed):
     """Instructions that mark the run as a probe."""
 
     @property
-    def probe(self) -> str:
+    def mark(self) -> str:
         return f"instructions: {self.name}"
 
 
@@ -124,13 +130,17 @@ class Dropout:
         self.cap, self.count = provider.cap, provider.count
 
     @property
+    def probe(self) -> str:
+        return f"dropout: {self.rate:g}"
+
+    @property
     def hash(self) -> str:
         return state_hash("dropout", self.provider.hash, self.rate, self.stream)
 
     async def context_for(self, task: Task, seed: int) -> Context:
         dropped = {part.id for part in self.provider.parts if self._draw(task, seed, part.id) < self.rate}
         text, parts = self.provider.shown_without(dropped)
-        return answer(text, parts, self.hash, self.cap, self.count, f"dropout: {self.rate:g}")
+        return answer(text, parts, self.hash, self.cap, self.count, self.probe)
 
     def _draw(self, task: Task, seed: int, id: str) -> float:
         return random.Random(f"{self.stream}:{task.environment}:{task.id}:{seed}:{id}").random()

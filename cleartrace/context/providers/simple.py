@@ -38,6 +38,10 @@ class Constant:
         return self._context.provider_hash
 
     @property
+    def probe(self) -> str:
+        return self._context.probe
+
+    @property
     def parts(self) -> tuple[PartRef, ...]:
         """What every answer is built from."""
         return self._context.parts

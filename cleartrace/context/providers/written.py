@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from cleartrace.context.provider import ContextProvider
-from cleartrace.context.providers.base import Count, answer, cap_state, cut_to, state_hash
+from cleartrace.context.providers.base import Count, answer, cap_state, cut_to, probe_of, state_hash
 from cleartrace.episodes.types import Context, PartKind, PartRef, Task, Usage
 from cleartrace.llm.protocol import LLM, Finish, Message, Reply, Request, Role
 from cleartrace.llm.tokens import count_tokens
@@ -128,6 +128,10 @@ class Hybrid:
         self.count = writer.count
 
     @property
+    def probe(self) -> str:
+        return probe_of(self.retrieved)
+
+    @property
     def hash(self) -> str:
         return state_hash("hybrid", self.retrieved.hash, self.writer.hash, cap_state(self.cap, self.count))
 
@@ -135,17 +139,17 @@ class Hybrid:
         """Raises `LLMError` where the model gives no reply."""
         found = await self.retrieved.context_for(task, seed)
         if self.cap is not None and self.count(found.text) > self.cap:
-            found = answer("", (), found.provider_hash, None, usage=found.usage)
+            found = answer("", (), found.provider_hash, None, probe=found.probe, usage=found.usage)
         between = "\n\n" if found.text else ""
         room = None if self.cap is None else self.cap - self.count(found.text + between)
         if room is not None and room <= 0:
-            return answer(found.text, found.parts, self.hash, self.cap, self.count, usage=found.usage)
+            return answer(found.text, found.parts, self.hash, self.cap, self.count, found.probe, found.usage)
         added = await self.writer.write(task, seed, found.text, room)
         text, parts = found.text + between + added.text, found.parts + added.parts
         if not added.text or (self.cap is not None and self.count(text) > self.cap):
             text, parts = found.text, found.parts
         usage: Usage = found.usage + added.usage
-        return answer(text, parts, self.hash, self.cap, self.count, usage=usage)
+        return answer(text, parts, self.hash, self.cap, self.count, found.probe, usage)
 
     async def close(self) -> None:
         await self.writer.close()

@@ -62,13 +62,18 @@ def model(**options) -> Model:
     return Model(Scripted(written), **options)
 
 
+def dropout(cap: int | None) -> Dropout:
+    return Dropout(PlaybookProvider(BOOK, cap), 0.5)
+
+
 @dataclass(frozen=True)
 class Case:
-    """`make(cap)`: the provider; `entries`: its text shows entries of BOOK."""
+    """`make(cap)`: the provider; `entries`: its text shows entries of BOOK; `probe`: what its runs are marked as."""
 
     make: Callable[[int | None], ContextProvider]
     entries: bool = False
     seeded: bool = False
+    probe: str = ""
 
 
 CASES = {
@@ -83,10 +88,29 @@ CASES = {
     "hybrid": Case(lambda cap: Hybrid(Retrieved(rows_of(BOOK), k=2, cap=cap), model(cap=cap), cap), seeded=True),
     "abstaining": Case(lambda cap: Abstaining(PlaybookProvider(BOOK, cap), SolvedAlone({"t1": 1.0})), entries=True),
     "unlike": Case(lambda cap: Abstaining(PlaybookProvider(BOOK, cap), Unlike(TEXTS)), entries=True),
-    "probing": Case(lambda cap: Probing(PlaybookProvider(BOOK, cap), "full"), entries=True),
+    "probing": Case(lambda cap: Probing(PlaybookProvider(BOOK, cap), "full"), entries=True, probe="instructions: full"),
     "instructed": Case(lambda cap: Instructed(PlaybookProvider(BOOK, cap), "standard"), entries=True),
-    "without": Case(lambda cap: Without(PlaybookProvider(BOOK, 400), ["e2"]), entries=True),
-    "dropout": Case(lambda cap: Dropout(PlaybookProvider(BOOK, cap), 0.5), entries=True, seeded=True),
+    "without": Case(lambda cap: Without(PlaybookProvider(BOOK, 400), ["e2"]), entries=True, probe="without: e2"),
+    "dropout": Case(lambda cap: dropout(cap), entries=True, seeded=True, probe="dropout: 0.5"),
+    "hybrid over dropout": Case(
+        lambda cap: Hybrid(dropout(cap), model(cap=cap), cap), seeded=True, probe="dropout: 0.5"
+    ),
+    "abstaining over probing": Case(
+        lambda cap: Abstaining(Probing(PlaybookProvider(BOOK, cap), "full"), SolvedAlone({"t1": 1.0})),
+        entries=True,
+        probe="instructions: full",
+    ),
+    "abstaining over instructed dropout": Case(
+        lambda cap: Abstaining(Instructed(dropout(cap), "minimal"), SolvedAlone({"t1": 1.0})),
+        entries=True,
+        seeded=True,
+        probe="dropout: 0.5",
+    ),
+    "abstaining over hybrid": Case(
+        lambda cap: Abstaining(Hybrid(Without(PlaybookProvider(BOOK, 400), ["e2"]), model(), 400), Unlike(TEXTS)),
+        seeded=True,
+        probe="without: e2",
+    ),
 }
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 ASKED = [(task, seed) for task in TASKS for seed in (0, 1)]
@@ -132,6 +156,13 @@ def test_a1_no_answer_is_over_the_cap(case, cap):
     for context in ask(provider):
         assert count_tokens(context.text) <= allowed
         assert context.abstained == (context.text == "")
+
+
+@EVERY
+@pytest.mark.parametrize("cap", [0, 12, 80, None])
+def test_r4_a_probe_is_marked_on_every_task_also_where_nothing_is_said(case, cap):
+    provider = case.make(cap)
+    assert {context.probe for context in ask(provider)} == {case.probe} == {getattr(provider, "probe", "")}
 
 
 @EVERY

@@ -168,7 +168,7 @@ def test_the_same_commands_again_call_nothing_and_change_nothing(site: Site, don
 def test_runs_that_are_added_later_take_no_reflection_away(site: Site, done: Path, tmp_path: Path) -> None:
     out = tmp_path / "project"
     shutil.copytree(done, out)
-    call(*site.collect(out, runs=6))
+    call(*site.collect(out, runs=8))
     rows, calls = (out / "rows.jsonl").read_bytes(), len(site.served.calls)
     assert "36/36 36 kept" in call(*site.reflect(out))
     assert (out / "rows.jsonl").read_bytes() == rows and len(site.served.calls) == calls

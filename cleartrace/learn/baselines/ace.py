@@ -130,7 +130,9 @@ class Ace:
         [episode] = await self._run(provider, [task])
         first, reflections, rounds = episode.outcome.score, [], 0
         cited: dict[str, None] = {}
+        last = episode
         while episode.outcome.scored:
+            last = episode
             shown = _cited(playbook, episode)
             cited.update((entry.id, None) for entry in shown.entries)
             reflected = await self.reflector.reflect([_signal(task, episode)], shown, self.config.seed)
@@ -140,12 +142,13 @@ class Ace:
                 break
             rounds += 1
             [episode] = await self._run(Beside(provider, _advice(reflected)), [task])
-        playbook, added, refused = await self._curate(playbook, task, episode, reflections, position)
+        playbook, added, refused = await self._curate(playbook, task, last, reflections, position)
         return playbook, AceStep(task.id, first, rounds, tuple(cited), added, refused)
 
     async def _curate(
         self, playbook: Playbook, task: Task, episode: Episode, reflections: Sequence[Reflection], position: int
     ) -> tuple[Playbook, int, int]:
+        """`episode`: the last that has a score, where there are reflections."""
         if not reflections or position % self.config.curator_frequency:
             return playbook, 0, 0
         signals = [_signal(task, episode)]

@@ -13,8 +13,8 @@ from cleartrace.context.playbook.types import Playbook
 from cleartrace.context.providers.simple import PlaybookProvider
 from cleartrace.environments.ruleworld import RuleWorld, ScriptedMutator, ScriptedReflector, SimulatedAgent
 from cleartrace.episodes.types import Episode, Failure, FailureKind, Outcome
-from cleartrace.learn.baselines.ace import Ace, AceConfig, AceMode
-from cleartrace.learn.protocol import Reflection, Signal
+from cleartrace.learn.baselines.ace import Ace, AceConfig, AceMode, Beside
+from cleartrace.learn.protocol import Proposal, Reflection, Signal
 
 WORLD = RuleWorld(seed=3)
 
@@ -22,24 +22,43 @@ WORLD = RuleWorld(seed=3)
 class Watched:
     """A runner that keeps what was asked of it; a reflector that keeps what it was shown."""
 
-    def __init__(self, spoil: bool = False) -> None:
+    def __init__(self, spoil: bool = False, spoil_retries: bool = False) -> None:
         self.requests: list[RunRequest] = []
         self.shown: list[Playbook] = []
         self._runner = Runner(SimulatedAgent(WORLD.world))
         self._reflector = ScriptedReflector(WORLD.world)
-        self._spoil = spoil
+        self._spoil, self._spoil_retries = spoil, spoil_retries
 
     async def run(self, requests: Sequence[RunRequest]) -> list[Episode]:
         self.requests += requests
         episodes = await self._runner.run(requests)
-        if self._spoil:
-            lost = Outcome(score=None, failure=Failure(kind=FailureKind.ENGINE))
-            return [one.model_copy(update={"outcome": lost}) for one in episodes]
-        return episodes
+        lost = {"outcome": Outcome(score=None, failure=Failure(kind=FailureKind.ENGINE))}
+        return [
+            one.model_copy(update=lost) if self._spoil or self._spoil_retries and _is_retry(asked) else one
+            for asked, one in zip(requests, episodes, strict=True)
+        ]
 
     async def reflect(self, signals: Sequence[Signal], playbook: Playbook, seed: int) -> tuple[Reflection, ...]:
         self.shown.append(playbook)
         return await self._reflector.reflect(signals, playbook, seed)
+
+
+class Curator:
+    """Keeps the runs that it is shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[Episode] = []
+        self._mutator = ScriptedMutator(WORLD.world)
+
+    async def propose(
+        self, playbook: Playbook, signals: Sequence[Signal], reflections: Sequence[Reflection], memory: str, seed: int
+    ) -> Proposal:
+        self.shown += [episode for signal in signals for episode in signal.episodes]
+        return await self._mutator.propose(playbook, signals, reflections, memory, seed)
+
+
+def _is_retry(request: RunRequest) -> bool:
+    return isinstance(request.provider, Beside)
 
 
 def ace(watched: Watched, **settings: object) -> Ace:
@@ -111,6 +130,17 @@ def test_what_failed_through_no_fault_of_the_model_teaches_nothing() -> None:
     watched = Watched(spoil=True)
     found = learn(ace(watched), tasks=5)
     assert not watched.shown and len(found.playbook) == 0 and [step.first for step in found.steps] == [None] * 5
+
+
+def test_a_spoiled_retry_reaches_neither_the_curator_nor_a_source() -> None:
+    watched, curator = Watched(spoil_retries=True), Curator()
+    method = ace(watched)
+    method.curator = curator
+    found = learn(method, tasks=12)
+    assert any(step.rounds for step in found.steps), "no retry was spoiled"
+    assert len(curator.shown) == 12 and all(episode.outcome.scored for episode in curator.shown)
+    sources = {id for entry in found.playbook.entries if entry.source for id in entry.source.episodes}
+    assert sources and sources <= {episode.id for episode in curator.shown}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

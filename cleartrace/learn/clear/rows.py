@@ -140,7 +140,7 @@ def split(rows: Sequence[GuidanceRow], share: float = 0.2, seed: int = 0, near: 
         near: share of common word trigrams from which on two task texts are twins; above 1 looks for none.
 
     Raises:
-        ValueError: `share` leaves a side without a scenario.
+        ValueError: `share` leaves a side without a scenario, or every row that is left nearly repeats a held-out one.
     """
     groups = sorted({row.group for row in rows})
     random.Random(f"{seed}:split").shuffle(groups)
@@ -154,8 +154,11 @@ def split(rows: Sequence[GuidanceRow], share: float = 0.2, seed: int = 0, near: 
         raise ValueError(f"{len(groups)} scenarios cannot be split with {share:.0%} of the rows held out")
     rest = [row for row in rows if row.group not in held]
     twins = twins_of((row.task for row in rest), (row.task for row in rows if row.group in held), near)
+    train = tuple(row for row in rest if row.task not in twins)
+    if not train:
+        raise ValueError(f"all {len(rest)} rows to train on nearly repeat a held-out task (near = {near:g})")
     return Split(
-        tuple(row for row in rest if row.task not in twins),
+        train,
         tuple(row for row in rows if row.group in held),
         tuple(row for row in rest if row.task in twins),
     )

@@ -62,7 +62,7 @@ def make_split(project: Project, share: float, seed: int, near: float) -> SplitM
     try:
         sides = split(rows, share, seed, near)
     except ValueError as error:
-        raise ProjectError(f"{error}: collect tasks of more scenarios, or take another --share") from None
+        raise ProjectError(f"{error}: collect tasks of more scenarios, or take another --share or --near") from None
     made = SplitMade(
         rows=file_digest(project.rows_file), share=share, seed=seed, near=near,
         groups=tuple(sorted({row.group for row in sides.held_out})), train=len(sides.train),

@@ -164,6 +164,13 @@ def test_a23_twins_of_held_out_tasks_are_moved_out_of_training() -> None:
     assert not split(rows, 0.5, seed=0, near=1.1).moved
 
 
+def test_a23_a_training_side_of_twins_alone_is_refused() -> None:
+    rows = [row(f"s{n}", f"t{n}", "pay the whole balance of the account to Ada") for n in range(4)]
+    with pytest.raises(ValueError, match="all 3 rows to train on nearly repeat a held-out task"):
+        split(rows, 0.25)
+    assert len(split(rows, 0.25, near=1.1).train) == 3
+
+
 def test_one_scenario_cannot_be_split() -> None:
     with pytest.raises(ValueError, match="1 scenarios cannot be split"):
         split([row("s", "a"), row("s", "b")])

@@ -285,9 +285,10 @@ DEMANDS = [
 NO_FAILURE = (Outcome.OK, Outcome.INFRA_ERROR, Outcome.REJECTED)
 
 
+@pytest.mark.parametrize("entry_point", ["f", ""])
 @pytest.mark.parametrize("trick", TRICKS)
-def test_no_trick_passes_assert_tests(suite: Runner, trick: str) -> None:
-    report = suite(TRICKS[trick], asserts(*DEMANDS, entry_point="f"))
+def test_no_trick_passes_assert_tests(suite: Runner, trick: str, entry_point: str) -> None:
+    report = suite(TRICKS[trick], asserts(*DEMANDS, entry_point=entry_point))
     assert report.outcome not in NO_FAILURE, report
     assert "ok" not in outcomes(report), report.cases
 
@@ -305,6 +306,20 @@ def test_no_class_passes_for_a_function(suite: Runner, demand: str) -> None:
     for entry_point in ("f", ""):
         report = suite(inside, asserts(f"candidate = Solution().f\n{by_name}", entry_point=entry_point))
         assert outcomes(report) != ["ok"], report.cases
+
+
+def test_what_tests_take_for_a_class_may_relate_to_data(suite: Runner) -> None:
+    """Under the names that a class can have in tests, and not where it is itself what is tested."""
+    ways = (
+        "a = Account('me', 5)\nassert 3 in a and (a + 1).amount == 6",
+        "from solution import Account as B\nb = B('me', 5)\nassert b.owner == 'me' and 3 in b",
+        "import solution\nassert isinstance(solution.Account('x'), solution.Account) and 3 in solution.Account('y', 4)",
+        "assert Account('x').total == 0\nassert 3 in Account('x', 4)",
+    )
+    for way in ways:
+        assert outcomes(suite(PROGRAM, asserts(way))) == ["ok"], way
+        assert outcomes(suite(PROGRAM, asserts(way, entry_point="find"))) == ["ok"], way
+        assert outcomes(suite(PROGRAM, asserts(way, entry_point="Account"))) == ["runtime_error"], way
 
 
 def test_a_result_can_always_travel_back(suite: Runner) -> None:

@@ -164,6 +164,9 @@ for folder in (facts["bait"], facts["base_dir"]):
         claim(f"the names of files that are made in {folder}")
     if marks >= 0 and libc.fanotify_mark(marks, 1, ctypes.c_uint64(0x102), -100, folder.encode()) == 0:
         claim(f"a mark on {folder}")
+every = (ctypes.c_uint64 * 3)(24, 2**64 - 1, 0)  # listmount: of this namespace's root
+if call(458, every, ctypes.create_string_buffer(512), 64, 0) > 0:
+    claim("a list of mounts")
 """
 
 ATTACKS = [
@@ -173,5 +176,5 @@ ATTACKS = [
     Attack("C5", "io_uring", (_RING,), (held.nothing_strange,)),
     Attack("C7", "calls by x32 numbers and by the i386 gate", (_FOREIGN,), machine="x86_64"),
     Attack("D8", "System V objects of the host", (_HOST_IPC,)),
-    Attack("D9", "watch a folder of the host", (_WATCH,)),
+    Attack("D9", "watch the host's folders, list its mounts", (_WATCH,)),
 ]  # fmt: skip

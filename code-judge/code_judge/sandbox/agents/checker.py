@@ -2,10 +2,11 @@
 
 What the program defines appears here as stand-ins. Only data comes back from it, so it cannot reach the tests, the
 results or this process's memory. A stand-in never equals plain data, and is not put in relation to it either: else a
-program could pass by a class that equals everything. Only for what the tests themselves made, by a class of the
-program's that is not what they test, may the class say how it relates to data.
+program could pass by a class that equals everything. Only for what the tests themselves made, by what they take for a
+class and do not test, may the class say how it relates to data.
 """
 
+import ast
 import builtins
 import os
 import socket
@@ -36,6 +37,8 @@ class Link:
     def __init__(self, channel):
         self.channel = channel
         self.entry_point = ""
+        self.classes = set()
+        self.unread = []
         self.callbacks = []
         self.errors = {}
         self.refused = None
@@ -63,10 +66,15 @@ class Link:
     def look_up(self, name):
         """What the program defines by this name. Raises NameError."""
         value = self.ask(0, "name", (name,))
-        if isinstance(value, Remote):
-            facts = _facts(value)
-            facts.maker = facts.is_class and name != self.entry_point
+        if isinstance(value, Remote) and _facts(value).is_class and name != self.entry_point:
+            _facts(value).maker = name
         return value
+
+    def takes_for_class(self, name):
+        """Whether the tests so far do with this name what is done with a class. A program can make any name one."""
+        while self.unread:
+            self.classes |= used_as_classes(ast.parse(self.unread.pop()))
+        return name in self.classes
 
     def error_class(self, name, bases, number=None):
         """A class to catch: the built-in one, or one of ours that extends the nearest built-in one."""
@@ -124,12 +132,12 @@ class Link:
 class Facts:
     """Of an object of the program's: its number there, and what the tests have to do with it.
 
-    `made`: the tests made it, so it is no result. `maker`: what it returns is made.
+    `made`: the tests made it, so it is no result. `maker`: the name by which they know what makes objects for them.
     """
 
     def __init__(self, fields):
         self.id, self.type, self.is_class = int(fields["id"]), str(fields.get("type")), "class" in fields
-        self.made = self.maker = False
+        self.made, self.maker = False, ""
 
 
 def _facts(remote):
@@ -149,9 +157,10 @@ class Remote:
             raise TypeError(f"the program gave an object of its class {facts.type} where data is compared")
         value = link.ask(facts.id, op, arguments, named)
         if isinstance(value, Remote) and facts.maker:
-            # A class, or what it offers to make objects, such as a class method.
-            _facts(value).made = op == "call"
-            _facts(value).maker = op == "get" and facts.is_class and arguments[0] != link.entry_point
+            if op == "call":
+                _facts(value).made = link.takes_for_class(facts.maker)
+            elif op == "get" and facts.is_class and arguments[0] != link.entry_point:
+                _facts(value).maker = facts.maker  # such as a class method
         return value
 
     def __call__(self, *arguments, **named):
@@ -228,9 +237,39 @@ class ProgramModule(types.ModuleType):
             raise AttributeError(str(error)) from None
 
 
+def _called(node):
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+
+
+def _owners(node):
+    """Whose attribute it is: of `N`, of `N(...)`, or of what an operator makes of them."""
+    if isinstance(node, ast.BinOp):
+        return _owners(node.left) | _owners(node.right)
+    return {_called(node.func if isinstance(node, ast.Call) else node)}
+
+
+def used_as_classes(tree):
+    """Names `N` where tests read an attribute of `N`, `N(...)` or a variable that is `N(...)`, or ask `isinstance`."""
+    origins, found = {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            origins.update((_called(target), _called(node.value.func)) for target in node.targets)
+        elif isinstance(node, ast.ImportFrom):
+            origins.update((alias.asname, alias.name) for alias in node.names if alias.asname)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found |= _owners(node.value)
+        elif isinstance(node, ast.Call) and _called(node.func) == "isinstance":
+            found.update(_called(inner) for inner in ast.walk(node))
+    while further := {origins[name] for name in found & origins.keys()} - found:
+        found |= further
+    return found
+
+
 def run_part(cells, link, code, name):
     """A case passes when all of it was executed without an exception; nothing else answers `ok`."""
     link.refused = None
+    link.unread.append(code)
     result = cells.run(code, echo=False, name=name)
     flush()
     if link.refused is not None:

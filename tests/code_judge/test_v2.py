@@ -174,6 +174,12 @@ def test_a_body_beyond_the_cap_is_413(judge) -> None:
         assert client.post("/run", json={"solution": "print(1)"}).json()["outcome"] == "ok"
 
 
+def test_a_body_of_a_known_size_beyond_the_cap_is_413_too(judge) -> None:
+    headers = {"Authorization": f"Bearer {judge.token}", "Content-Type": "application/json"}
+    with httpx.Client(base_url=judge.url, headers=headers, timeout=60, trust_env=False) as client:
+        assert client.post("/v2/batches", content=b" " * (140 << 20)).status_code == 413
+
+
 def test_a_batch_of_a_hundred_thousand_bad_items_is_answered(http: httpx.Client) -> None:
     answer = http.post("/run/long-batch", json={"submissions": [None] * 100_000}, timeout=120)
     assert {row["outcome"] for row in answer.json()["results"]} == {"rejected"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,26 @@ def test_it_improves_the_text_and_counts_its_runs() -> None:
     assert found.candidates > 1 and not found.stopped
     assert found.runs == runner.runs < 150 + 2 * (12 + 3)
     assert {request.role for request in model.requests} == {Role.MUTATOR}
+
+
+class Level:
+    """A runner whose runs all have one score, whatever the text."""
+
+    async def run(self, requests: Sequence[RunRequest]) -> list[Episode]:
+        episodes = await Runner(SimulatedAgent(WORLD.world)).run(requests)
+        return [one.model_copy(update={"outcome": Outcome(score=0.5)}) for one in episodes]
+
+
+@pytest.mark.parametrize(("strict", "accepted"), [(True, False), (False, True)])
+def test_a28_a_rewrite_that_is_only_as_good_is_accepted_where_the_rule_is_not_strict(
+    strict: bool, accepted: bool
+) -> None:
+    texts = count()
+    model = Scripted(lambda request: f"```\nText {next(texts)}.\n```")
+    tasks, validation = WORLD.tasks("train")[:6], WORLD.tasks("val")[:4]
+    config = GepaConfig(max_runs=40, strict=strict)
+    found = asyncio.run(gepa(Level(), model, "Sort each item.", tasks, validation, config))
+    assert model.requests and (found.candidates > 1) == accepted
 
 
 def test_no_prompt_holds_the_name_of_a_split_or_an_answer_of_validation() -> None:

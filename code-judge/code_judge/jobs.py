@@ -12,6 +12,9 @@ from typing import Any
 
 from code_judge.textjson import dump_json, load_json
 
+CELL_ENDED_IT = "a cell ended it"
+"""How it begins why a session is over, where that was the doing of its own program."""
+
 
 class Outcome(str, Enum):
     """Terminal state of one submission; exactly one applies."""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from code_judge.client import AsyncJudgeClient, JudgeUnavailable, RunLimits, RunResult, to_result
+from code_judge.jobs import CELL_ENDED_IT
 
 _LATER_S = 10.0
 """So much longer than the service itself a client waits for an answer: what it has to say is still heard."""
@@ -16,6 +17,10 @@ _PAUSE_S = 0.2
 
 class SessionLost(JudgeUnavailable):
     """The session is over, and its state with it: idle, ended by a cell, or its worker is gone."""
+
+
+class SessionEnded(SessionLost):
+    """A cell of its own ended it: no failure of the service, and the program may have meant it."""
 
 
 class AsyncSession:
@@ -59,7 +64,9 @@ class AsyncSession:
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         status, said = await self._client.request(method, self._path + path, body, timeout_s=self._answer_s + _LATER_S)
         if status == 410:
-            raise SessionLost(f"session {self.name}: {said.get('detail')}")
+            why = str(said.get("detail"))
+            kind = SessionEnded if why.startswith(CELL_ENDED_IT) else SessionLost
+            raise kind(f"session {self.name}: {why}")
         if status >= 300:
             raise JudgeUnavailable(f"session {self.name}: HTTP {status}: {said.get('detail')}")
         return said

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from code_judge.jobs import Outcome, RunLimits
+from code_judge.jobs import CELL_ENDED_IT, Outcome, RunLimits
 from code_judge.sandbox.answers import Status
 from code_judge.sandbox.kinds import Kind, kind_of
 from code_judge.sandbox.session import BranchLost, CellResult, Session
@@ -107,8 +107,10 @@ class SessionDesk:
             with handle.busy():
                 yield
         except (BranchLost, SlotLost) as error:
-            await self._drop(name, str(error))
-            raise NoSession(str(error)) from None
+            own_doing = handle.tree.session.slot.alive
+            why = f"{CELL_ENDED_IT}: {error}" if own_doing else str(error)
+            await self._drop(name, why)
+            raise NoSession(why) from None
 
     def _make_room(self) -> None:
         if len(self._handles) >= self.capacity:
@@ -151,7 +153,7 @@ class SessionDesk:
         alive = handle.tree.session.alive(handle.branch)
         answer = _describe(result, limits, alive)
         if not alive:
-            await self._drop(message["session"], f"a cell ended it: {answer['outcome']} {answer['detail']}".strip())
+            await self._drop(message["session"], f"{CELL_ENDED_IT}: {answer['outcome']} {answer['detail']}".strip())
         return answer
 
     async def _fork(self, message: dict[str, Any]) -> dict[str, Any]:

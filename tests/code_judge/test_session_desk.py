@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from code_judge.jobs import RunLimits
+from code_judge.jobs import CELL_ENDED_IT, RunLimits
 from code_judge.sandbox.session import BranchLost
 from code_judge.session_desk import SessionDesk, _Handle, _Tree
 
@@ -19,6 +20,7 @@ class Stuck:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.go_on, self.error = asyncio.Event(), error
+        self.slot = SimpleNamespace(alive=True)
 
     async def fork(self, branch: int) -> int:
         await self.go_on.wait()
@@ -67,6 +69,17 @@ def test_whatever_goes_wrong_is_answered(error: Exception, code: int) -> None:
 
     said = asyncio.run(go())
     assert (said["status"], said["code"]) == ("error", code) and str(error) in said["detail"]
+
+
+@pytest.mark.parametrize("slot_lives", [True, False])
+def test_why_a_session_is_over_says_whose_doing_it_was(slot_lives: bool) -> None:
+    async def go() -> str:
+        session = Stuck(BranchLost("gone"))
+        session.slot.alive = slot_lives
+        session.go_on.set()
+        return (await desk_with(session, 9).handle({"op": "fork", "session": "a"}))["detail"]
+
+    assert asyncio.run(go()).startswith(CELL_ENDED_IT) is slot_lives
 
 
 @pytest.mark.parametrize("message", [{}, {"op": "nothing"}, {"op": "run"}, {"op": "create", "limits": 5}])

@@ -91,6 +91,15 @@ def test_the_session_ends_with_the_rollout(here, tools):
     assert left == 0
 
 
+@pytest.mark.parametrize("victim", ["os.getppid()", "os.getpid()"])
+def test_a_call_that_ends_the_interpreter_has_failed_and_masks_nothing(here, tools, victim: str):
+    """Else a policy could leave its failures out of training."""
+    ending = f"import os, time\nos.kill({victim}, 9)\ntime.sleep(2)"
+    (rolled,) = roll_all(tools, [call("x = 5"), call(ending), call("print('x' in globals())"), call("print(7)")])
+    assert "infra_error" not in [c.status for c in rolled.record.tool_calls] and not rolled.record.masked
+    assert "stdout: 7" in shown(rolled)[-1]
+
+
 def test_a_lost_judge_is_nobodys_mistake(monkeypatch, tools):
     monkeypatch.setenv(JUDGE_URL_VARIABLE, "http://127.0.0.1:9")
     config = config_with({"policy": "replace"})

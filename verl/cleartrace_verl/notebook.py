@@ -10,7 +10,7 @@ from cleartrace.tools.result import ToolResult
 from cleartrace_verl.judge_env import judge_client
 from cleartrace_verl.rollout_scope import current_rollout
 from code_judge.client import AsyncJudgeClient, JudgeUnavailable
-from code_judge.session_client import AsyncSession, open_session
+from code_judge.session_client import AsyncSession, SessionEnded, open_session
 
 
 class Notebook:
@@ -21,8 +21,14 @@ class Notebook:
         self._turn = asyncio.Lock()
 
     async def run(self, code: str) -> ToolResult:
+        """A call after one that ended the interpreter gets a fresh one: ending it was no failure of the sandbox."""
         async with self._turn:
-            return to_tool_result(code, await self._session.run(code, echo=True, rollback=True))
+            try:
+                result = await self._session.run(code, echo=True, rollback=True)
+            except SessionEnded:
+                self._session = await _session()
+                result = await self._session.run(code, echo=True, rollback=True)
+            return to_tool_result(code, result)
 
     async def close(self) -> None:
         try:
@@ -37,8 +43,12 @@ def _client(loop: asyncio.AbstractEventLoop) -> AsyncJudgeClient:
     return judge_client()
 
 
+async def _session() -> AsyncSession:
+    return await open_session(_client(asyncio.get_running_loop()))
+
+
 async def _open() -> Notebook:
-    return Notebook(await open_session(_client(asyncio.get_running_loop())))
+    return Notebook(await _session())
 
 
 async def run_in_notebook(code: str) -> ToolResult:

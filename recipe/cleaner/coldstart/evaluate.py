@@ -2,14 +2,13 @@
 
     python -m recipe.cleaner.coldstart.evaluate --model dataset/quickstart/policy --n 200
 
-Programs of the model run in a separate interpreter with a time limit. That is not a sandbox.
+Programs of the model run on a judge that is started for the command.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,18 +20,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cleartrace.data.tasks import Split, generate_tasks
+from cleartrace.evaluate.stats import wilson_interval
 from recipe.cleaner.coldstart.episodes import CallOutcome, Episode, run_episodes
-from recipe.cleaner.coldstart.execute import run_isolated
-
-
-def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of a proportion, 95 % by default; (0, 1) for n = 0."""
-    if n == 0:
-        return 0.0, 1.0
-    p, z2 = hits / n, z * z
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+from recipe.cleaner.coldstart.judged import judged
 
 
 def share(flags: Sequence[bool]) -> dict[str, Any]:
@@ -95,7 +85,8 @@ def main() -> None:
     model.eval()
     started = time.monotonic()
     tasks = generate_tasks(args.n, args.seed, Split.HELD_OUT, args.level)
-    episodes = run_episodes(model, tokenizer, tasks, run_isolated, args.temperature)
+    with judged() as execute:
+        episodes = run_episodes(model, tokenizer, tasks, execute, args.temperature)
     for episode in episodes[: args.show]:
         print(f"{tokenizer.decode(episode.ids)}\n--- wanted {episode.task.answer}\n")
     report = summarise(episodes) | {"seconds": round(time.monotonic() - started, 1)}

@@ -1,13 +1,9 @@
-"""Run one program and report its outcome as plain data. Needs nothing but the standard library.
-
-As a script it reads the program from standard input and prints the outcome as one JSON object.
-"""
+"""Run one program of our own and report its outcome as plain data."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import sys
 import traceback
 from typing import Any
@@ -44,7 +40,3 @@ def _last_line(error: Exception) -> int | None:
     """Line of the program itself where the error came from, not of a library it called."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
     return lines[-1] if lines else None
-
-
-if __name__ == "__main__":
-    print(json.dumps(outcome(sys.stdin.read())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -19,21 +20,34 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from cleartrace.data.tasks import FAMILIES, Split, draw_task, generate_tasks
 from cleartrace.tools import ToolResult, ToolStatus
 from cleartrace.tools.render import render
+from code_judge.client import JudgeUnavailable, RunResult
+from code_judge.jobs import Outcome
+from code_judge.sync_client import SyncJudgeClient
 from recipe.cleaner.coldstart.batches import batches, encode
 from recipe.cleaner.coldstart.corrupt import CORRUPTIONS
 from recipe.cleaner.coldstart.demonstrations import ErrorRates, answer_text, call_text, copy_practice, demonstrate
 from recipe.cleaner.coldstart.episodes import CallOutcome, read_code, run_episodes
-from recipe.cleaner.coldstart.evaluate import summarise, wilson_interval
-from recipe.cleaner.coldstart.execute import run_isolated, run_trusted
+from recipe.cleaner.coldstart.evaluate import summarise
+from recipe.cleaner.coldstart.execute import run_trusted
+from recipe.cleaner.coldstart.judged import judged
 from recipe.cleaner.coldstart.losses import learning_rate, weighted_loss
 from recipe.cleaner.coldstart.runner import FILENAME
 from recipe.cleaner.coldstart.tokenizer import chat_template
 from recipe.cleaner.coldstart.train_tiny import make_model, make_tokenizer
 
+Execute = Callable[[str], ToolResult]
+
 
 @cache
 def built_tokenizer() -> Any:
     return make_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def execute() -> Iterator[Execute]:
+    """Runs a model's program."""
+    with judged() as run:
+        yield run
 
 
 @pytest.fixture
@@ -135,16 +149,34 @@ def test_error_rates_are_obeyed() -> None:
     ("code", "error_class", "line"),
     [("print(1", "SyntaxError", 1), ("a = 1\nprint(b)", "NameError", 2), ("\n\nprint('' + 1)", "TypeError", 3)],
 )
-def test_both_executors_agree(code: str, error_class: str, line: int) -> None:
-    trusted, isolated = run_trusted(code), run_isolated(code)
+def test_both_executors_agree(code: str, error_class: str, line: int, execute: Execute) -> None:
+    trusted, judged_result = run_trusted(code), execute(code)
     assert (trusted.error_class, trusted.line) == (error_class, line)
-    assert render(trusted) == render(isolated)
+    assert render(trusted) == render(judged_result)
 
 
-def test_isolated_runs_end() -> None:
-    assert run_isolated("while True: pass", timeout_s=0.5).status is ToolStatus.TIMEOUT
-    assert run_isolated("import sys\nsys.exit(3)").status is ToolStatus.PROGRAM_ERROR
-    assert run_isolated("import os\nprint(os.environ.get('HOME'))").stdout == "None\n"
+def test_programs_of_a_model_end(execute: Execute) -> None:
+    assert execute("while True: pass").status is ToolStatus.TIMEOUT
+    assert execute("import sys\nsys.exit(3)").status is ToolStatus.PROGRAM_ERROR
+    assert execute("print('\ud800')").stdout == "?\n"
+
+
+def test_programs_of_a_model_reach_neither_files_nor_the_network(execute: Execute, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    assert execute(f"print(open({str(secret)!r}).read())").status is ToolStatus.PROGRAM_ERROR
+    assert execute(f"open({str(secret)!r}, 'w').write('theirs')").status is ToolStatus.PROGRAM_ERROR
+    assert secret.read_text() == "mine"
+    assert execute("import socket\nsocket.socket()").status is ToolStatus.PROGRAM_ERROR
+
+
+def test_a_judge_that_fails_is_no_error_of_the_program(monkeypatch: pytest.MonkeyPatch, execute: Execute) -> None:
+    def lost(*_: Any, **__: Any) -> RunResult:
+        return RunResult("1", Outcome.INFRA_ERROR, detail="crash_loop: gone")
+
+    monkeypatch.setattr(SyncJudgeClient, "run", lost)
+    with pytest.raises(JudgeUnavailable, match="crash_loop"):
+        execute("print(1)")
 
 
 def test_loss_weights_cover_exactly_what_the_assistant_writes(tokenizer: Any) -> None:
@@ -211,17 +243,12 @@ def test_an_episode_with_a_malformed_a_failed_and_a_good_call(tokenizer: Any) ->
     assert "</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\nTool call failure" in text
 
 
-def test_an_untrained_model_plays_to_the_end(tokenizer: Any) -> None:
+def test_an_untrained_model_plays_to_the_end(tokenizer: Any, execute: Execute) -> None:
     torch.manual_seed(0)
     tasks = generate_tasks(len(FAMILIES), 0, Split.HELD_OUT)
-    report = summarise(run_episodes(make_model(tokenizer).eval(), tokenizer, tasks, run_isolated, max_turn_tokens=8))
+    report = summarise(run_episodes(make_model(tokenizer).eval(), tokenizer, tasks, execute, max_turn_tokens=8))
     assert report["solved"]["n"] == len(FAMILIES)
     json.dumps(report)
-
-
-def test_wilson_interval_matches_a_known_value() -> None:
-    assert wilson_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_errors_read_as_the_judge_reads_them() -> None:
@@ -240,11 +267,11 @@ def test_errors_read_as_the_judge_reads_them() -> None:
                 )
 
 
-def test_the_interpreters_hint_is_part_of_the_message() -> None:
-    assert run_isolated("prnt(1)").message == "name 'prnt' is not defined. Did you mean: 'print'?"
+def test_the_interpreters_hint_is_part_of_the_message(execute: Execute) -> None:
+    assert execute("prnt(1)").message == "name 'prnt' is not defined. Did you mean: 'print'?"
 
 
-def test_the_shipped_policy_is_the_one_its_card_describes() -> None:
+def test_the_shipped_policy_is_the_one_its_card_describes(execute: Execute) -> None:
     folder = Path(__file__).parents[3] / "dataset" / "quickstart"
     weights = (folder / "policy" / "model.safetensors").read_bytes()
     assert hashlib.sha256(weights).hexdigest() in (folder / "CARD.md").read_text()
@@ -255,6 +282,6 @@ def test_the_shipped_policy_is_the_one_its_card_describes() -> None:
     assert model.dtype == torch.float32 and model.config.vocab_size == len(shipped)
     assert model.generation_config.eos_token_id == [shipped.eos_token_id]
     torch.manual_seed(0)
-    report = summarise(run_episodes(model, shipped, generate_tasks(36, 11, Split.HELD_OUT), run_isolated))
+    report = summarise(run_episodes(model, shipped, generate_tasks(36, 11, Split.HELD_OUT), execute))
     assert 0.2 < report["solved"]["rate"] < 0.75
     assert report["first_call"]["none"]["rate"] < 0.1

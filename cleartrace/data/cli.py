@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cleartrace.cli_errors import errors_in_words
 from cleartrace.data.names import Arms, Profile, PublishedSet
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, prepare, validate and filter data sets.")
@@ -17,17 +17,11 @@ _Stats = Annotated[Path, typer.Option("--stats", help="Success statistics, one J
 _Dataset = Annotated[Path, typer.Option("--dataset", help="Parquet file the statistics belong to.")]
 
 
-@contextmanager
-def _errors_in_words() -> Iterator[None]:
-    """Turn what the user can mend into one message and exit status 2."""
+def _errors_in_words() -> AbstractContextManager[None]:
     from cleartrace.data.errors import DataError
     from cleartrace.data.hub import FetchError
 
-    try:
-        yield
-    except (DataError, FetchError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    return errors_in_words(DataError, FetchError)
 
 
 @app.command()

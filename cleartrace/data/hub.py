@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cleartrace.data.files import open_parquet, require_columns, whole_file
+from cleartrace.data.files import file_sha256, open_parquet, require_columns, whole_file
 from cleartrace.data.names import PublishedSet
 
 NOTE_SUFFIX = ".source.json"
@@ -94,7 +93,7 @@ def fetch(
     with whole_file(target) as partial:
         commit = _copy(file, copy_from, partial) if copy_from else _download(file, folder, revision, partial)
         rows = _checked_rows(partial, file)
-        note = {**asdict(file), "commit": commit, "sha256": _sha256(partial), "bytes": partial.stat().st_size}
+        note = {**asdict(file), "commit": commit, "sha256": file_sha256(partial), "bytes": partial.stat().st_size}
     _write_note(target, note)
     return Fetched(target, rows, new=True)
 
@@ -164,14 +163,6 @@ def _unreachable(file: HubFile, folder: Path, endpoint: str, error: Exception) -
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _write_note(target: Path, note: dict[str, Any]) -> None:

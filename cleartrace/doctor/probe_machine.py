@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -10,6 +9,7 @@ import socket
 import tempfile
 from pathlib import Path
 
+from cleartrace.data.files import file_sha256
 from cleartrace.doctor.facts import PolicyFiles, Trial
 
 POLICY = Path("dataset/quickstart/policy")
@@ -84,9 +84,5 @@ def look_at_policy(root: Path) -> PolicyFiles:
     wanted = re.findall(r"SHA-256 of `([\w.]+)` \| `([0-9a-f]{64})`", card.read_text(encoding="utf-8"))
     if not wanted:
         return PolicyFiles(str(folder))
-    differing = tuple(name for name, digest in wanted if _sha256(folder / name) != digest)
+    differing = tuple(name for name, digest in wanted if file_sha256(folder / name) != digest)
     return PolicyFiles(str(folder), (), differing)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

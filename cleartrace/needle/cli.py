@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cleartrace.cli_errors import errors_in_words
 from cleartrace.needle.haystack import Filler
 from cleartrace.needle.tasks import NeedleKind
 
 app = typer.Typer(no_args_is_help=True, help="Needle in a haystack: a grid of cases, and exact-match scores.")
-EXIT_SETTINGS = 2
-
-
-@contextmanager
-def _errors_in_words() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, FileNotFoundError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(EXIT_SETTINGS) from None
 
 
 @app.command()
@@ -45,7 +34,7 @@ def make(
     from cleartrace.needle.grid import Grid, make_cases
     from cleartrace.needle.haystack import count_words, token_counter
 
-    with _errors_in_words():
+    with errors_in_words(ValueError, FileNotFoundError):
         kinds = tuple(dict.fromkeys(kind or [NeedleKind.SINGLE]))
         grid = Grid(kinds, shortest, longest, lengths, depths, repeats, filler, seed)
         count = token_counter(tokenizer) if tokenizer else count_words
@@ -64,7 +53,7 @@ def score(
     from cleartrace.needle.files import write_scores
     from cleartrace.needle.score import cells, read_cases, read_responses, score_cases
 
-    with _errors_in_words():
+    with errors_in_words(ValueError, FileNotFoundError):
         found = cells(score_cases(read_cases(cases), read_responses(responses)))
         picture = write_scores(out, found, title)
     for kind in dict.fromkeys(cell.kind for cell in found):

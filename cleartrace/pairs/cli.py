@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cleartrace.cli_errors import errors_in_words
 from cleartrace.pairs.audit.command import audit
 from cleartrace.pairs.budget import Overlong
 from cleartrace.pairs.make.cli import app as make_app
@@ -25,7 +24,7 @@ app.command("audit")(audit)
 app.command("mine-images")(image_commands.mine_images)
 app.command("edit-images")(image_commands.edit_images)
 
-EXIT_PROBLEM, EXIT_SETTINGS = 1, 2
+EXIT_PROBLEM = 1
 
 Files = Annotated[list[Path], typer.Argument(help="Files of pairs: JSON lines or parquet.")]
 Letters = Annotated[str, typer.Option(help="Names of the two contexts.")]
@@ -38,16 +37,6 @@ class Form(str, Enum):
 
     SFT = "sft"
     RL = "rl"
-
-
-@contextmanager
-def _errors_in_words() -> Iterator[None]:
-    """Turn what the user can mend into one message and exit status 2."""
-    try:
-        yield
-    except ValueError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(EXIT_SETTINGS) from None
 
 
 def _two_letters(text: str) -> tuple[str, str]:
@@ -68,7 +57,7 @@ def show(
     """Print the prompt of one pair as a model is asked it, and the right letter."""
     from cleartrace.pairs.show import shown
 
-    with _errors_in_words():
+    with errors_in_words(ValueError):
         typer.echo(shown(files, id, order, _two_letters(letters), include_issue))
 
 
@@ -95,7 +84,7 @@ def check(
     from cleartrace.pairs.check import run
     from cleartrace.pairs.load import EncoderSettings, json_object
 
-    with _errors_in_words():
+    with errors_in_words(ValueError):
         settings = None
         if model is not None:
             settings = EncoderSettings(
@@ -122,7 +111,7 @@ def split(
     from cleartrace.pairs.files import read_pairs, write_pairs
     from cleartrace.pairs.split import split_by_group
 
-    with _errors_in_words():
+    with errors_in_words(ValueError):
         parts = split_by_group(read_pairs(files), val_share, seed)
         for name, part in (("train", parts.train), ("val", parts.val)):
             n = write_pairs(out / f"{name}.jsonl", part)
@@ -144,7 +133,7 @@ def export(
     from cleartrace.pairs.export import export_rl, export_sft
     from cleartrace.pairs.files import read_pairs
 
-    with _errors_in_words():
+    with errors_in_words(ValueError):
         if prefill and form is Form.RL:
             raise ValueError("--prefill is for sft only: in RL the model writes everything itself")
         pairs, named = read_pairs(files), _two_letters(letters)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from cleartrace.data.files import whole_file
 from cleartrace.report.html import render_html
 from cleartrace.report.load import load_run
 from cleartrace.report.summary import summarise
@@ -22,7 +22,6 @@ def build_report(run_dir: Path) -> Path:
 
 def write_whole(path: Path, text: str) -> Path:
     """Write a file so that no reader ever sees half of it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", errors="backslashreplace")
-    os.replace(part, path)
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path

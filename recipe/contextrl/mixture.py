@@ -11,7 +11,6 @@ the held-out val_tasks.parquet and val_pairs.jsonl, and mixture.json, which says
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from cleartrace.data.files import whole_file
+from cleartrace.data.files import file_sha256, whole_file
 from cleartrace.pairs.export import export_rl, export_sft
 from cleartrace.pairs.files import read_pairs, write_pairs
 from cleartrace.pairs.record import Pair
@@ -118,17 +117,9 @@ def _write_tasks(mixture: Mixture, sources: Sources, out: Path, seed: int) -> di
 
 
 def _write_manifest(path: Path, rows: dict[str, int], sources: Sequence[Path], seed: int) -> None:
-    digests = {str(source): _sha256(source) for source in sources}
+    digests = {str(source): file_sha256(source) for source in sources}
     with whole_file(path) as partial:
         partial.write_text(json.dumps({"seed": seed, "rows": rows, "sources": digests}, indent=2) + "\n")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

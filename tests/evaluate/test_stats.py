@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleartrace.evaluate.stats import cluster_interval, mean_interval, wilson_interval
+from cleartrace.evaluate.stats import cluster_interval, mean_interval, student_quantile, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,18 @@ def test_impossible_counts_are_refused(successes: int, n: int, z: float) -> None
 
 def test_mean_interval_uses_students_quantile() -> None:
     assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)))
+
+
+@pytest.mark.parametrize(("degrees", "quantile"), [(1, 12.706), (5, 2.571), (30, 2.042), (31, 2.0395), (120, 1.9799)])
+def test_known_quantiles_of_students_t(degrees: int, quantile: float) -> None:
+    assert student_quantile(degrees) == pytest.approx(quantile, abs=1e-4)
+
+
+def test_students_t_falls_with_its_degrees_and_needs_one() -> None:
+    quantiles = [student_quantile(degrees) for degrees in range(1, 200)]
+    assert quantiles == sorted(quantiles, reverse=True) and quantiles[-1] > 1.959964
+    with pytest.raises(ValueError, match="not 0"):
+        student_quantile(0)
 
 
 def test_one_value_has_no_finite_interval_and_none_no_mean() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from cleartrace.data.files import write_json
 
 KEY = "attn_implementation"
 
@@ -24,7 +25,5 @@ def make_portable(folder: Path) -> bool:
     if config.get(KEY) != NAME:
         return False
     del config[KEY]
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(config, indent=2) + "\n")
-    os.replace(draft, path)
+    write_json(path, config)
     return True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
+
+from cleartrace.data.files import whole_file
 
 METRICS, METRICS_PART = "metrics.jsonl", "metrics.part.jsonl"
 """veRL's file logger empties its file at each start, so that it gets a part of its own."""
@@ -125,9 +126,8 @@ def merge_metrics(run_dir: Path, kept_until: int | None = None) -> None:
     if not found:
         return
     kept = [row for key, row in sorted(found.items()) if kept_until is None or key[0] <= kept_until]
-    draft = whole.with_suffix(".tmp")
-    draft.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
-    os.replace(draft, whole)
+    with whole_file(whole) as draft:
+        draft.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
     part.unlink(missing_ok=True)
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from statistics import fmean, variance
 
 from cleartrace.episodes.types import Episode, PartRef
-from cleartrace.learn.credit.intervals import Effect, student_quantile
+from cleartrace.evaluate.stats import student_quantile
+from cleartrace.learn.credit.intervals import Effect
 from cleartrace.learn.credit.types import Credit, Credits, Method
 
 _FEWEST = 6

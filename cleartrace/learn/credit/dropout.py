@@ -16,8 +16,9 @@ import numpy as np
 from cleartrace.agents.protocol import EpisodeRunner, RunRequest
 from cleartrace.context.providers import Dropout, PlaybookProvider
 from cleartrace.episodes.types import Episode, PartRef
+from cleartrace.evaluate.stats import student_quantile
 from cleartrace.learn.credit.draws import Draw
-from cleartrace.learn.credit.intervals import Effect, student_quantile
+from cleartrace.learn.credit.intervals import Effect
 from cleartrace.learn.credit.types import Credit, Credits, Method
 
 

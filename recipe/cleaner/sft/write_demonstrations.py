@@ -8,7 +8,6 @@ The same seed gives the same files. Training and held-out questions never meet.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -17,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cleartrace.data.files import whole_file
 from cleartrace.data.tasks import Split, draw_task
 from cleartrace.tools.code_interpreter import TOOL_SCHEMA
 from recipe.cleaner.coldstart.demonstrations import ErrorRates, demonstrate
@@ -27,14 +27,6 @@ def rows(n: int, seed: int, split: Split, rates: ErrorRates) -> Iterator[dict[st
     rng = Random(f"sft-rows/{split.value}/{seed}")
     for _ in range(n):
         yield {"messages": demonstrate(draw_task(rng, split), rng, rates), "tools": [TOOL_SCHEMA]}
-
-
-def write(path: Path, table: pa.Table) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    pq.write_table(table, draft)
-    os.replace(draft, path)
 
 
 def main() -> None:
@@ -50,7 +42,8 @@ def main() -> None:
     # The training file last: its presence says that both are there.
     for name, n, split in (("val", args.val, Split.HELD_OUT), ("train", args.train, Split.TRAIN)):
         path = args.out / f"{name}.parquet"
-        write(path, pa.Table.from_pylist(list(rows(n, args.seed, split, rates))))
+        with whole_file(path) as draft:
+            pq.write_table(pa.Table.from_pylist(list(rows(n, args.seed, split, rates))), draft)
         print(f"{path}: {n} conversations", flush=True)
 
 

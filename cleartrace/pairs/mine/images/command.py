@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cleartrace.cli_errors import errors_in_words
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 COLLECTION = typer.Argument(help="Rows of id, image, question, answer, group, source: JSON lines or parquet.")
@@ -15,16 +17,11 @@ OUT = typer.Argument(help="File of pairs to write: JSON lines or parquet.")
 CHAT_URL = typer.Option("--chat", help="OpenAI-compatible endpoint of a chat model that sees pictures.")
 
 
-@contextmanager
-def _clear_errors():
+def _clear_errors() -> AbstractContextManager[None]:
     from cleartrace.llm.http import EndpointUnavailable, RequestRefused
     from cleartrace.pairs.mine.images.prompts import UnreadableReply
 
-    try:
-        yield
-    except (ValueError, EndpointUnavailable, RequestRefused, UnreadableReply) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    return errors_in_words(ValueError, EndpointUnavailable, RequestRefused, UnreadableReply)
 
 
 def mine_images(

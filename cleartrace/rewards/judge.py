@@ -36,14 +36,6 @@ def run_arguments(request: SuiteRequest, options: RewardOptions) -> dict[str, An
     }
 
 
-def infra_errors() -> tuple[type[Exception], ...]:
-    """What a client raises when the service stays away."""
-    # Imported here: grading answers needs no HTTP client.
-    from code_judge.client import JudgeUnavailable
-
-    return (JudgeUnavailable,)
-
-
 class BoundedJudge:
     """At most `at_once` programs are with the judge; the deadline of the others has not begun."""
 

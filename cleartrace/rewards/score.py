@@ -14,13 +14,14 @@ from cleartrace.rewards.code.truth import holds_tests, read_tests
 from cleartrace.rewards.code.verdict import grade_suite
 from cleartrace.rewards.dispatch import GraderKind, grader_of, is_code_source, settle
 from cleartrace.rewards.grade import Grade
-from cleartrace.rewards.judge import AsyncJudge, Judge, infra_errors, run_arguments
+from cleartrace.rewards.judge import AsyncJudge, Judge, run_arguments
 from cleartrace.rewards.math import MathMode, grade_answer, grade_science
 from cleartrace.rewards.options import RewardOptions
 from cleartrace.rewards.phrase import grade_phrase, normalized
 from cleartrace.rewards.selection import LETTERS, grade_selection
 from cleartrace.rewards.shaping import ToolUse, shaping, uses_tools
 from cleartrace.rewards.verify import Verifier, VerifierUnavailable
+from cleartrace.tools.code_interpreter import judge_failures
 
 __all__ = ["JudgeMissing", "Score", "compute_score", "compute_score_async", "is_code_source"]
 
@@ -131,7 +132,7 @@ def compute_score(
         raise _no_judge(task)
     try:
         result = judge.run(**run_arguments(task.request, task.options))
-    except infra_errors() as error:
+    except judge_failures() as error:
         return task.score(task.unavailable(error))
     return task.score(grade_suite(result, task.request.answer, task.request.tests, task.options))
 
@@ -157,7 +158,7 @@ async def compute_score_async(
         raise _no_judge(task)
     try:
         result = await judge.run(**run_arguments(task.request, task.options))
-    except infra_errors() as error:
+    except judge_failures() as error:
         return task.score(task.unavailable(error))
     return task.score(grade_suite(result, task.request.answer, task.request.tests, task.options))
 

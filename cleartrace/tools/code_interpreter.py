@@ -1,12 +1,10 @@
-"""The `code_interpreter` tool: read the model's call, run it on a judge, return the outcome as data.
+"""The `code_interpreter` tool: run the model's call on a judge, return the outcome as data.
 
 Calls are stateless unless the notebook form is chosen: nothing of one call is visible to the next (D55).
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cleartrace.tools.result import ToolResult, ToolStatus
@@ -38,13 +36,6 @@ NOTEBOOK_SCHEMA = _schema(
     "The code of this call.",
 )
 """The same tool with state."""
-
-
-@dataclass(frozen=True)
-class ParsedCall:
-    """A call that can be run. `code` is exactly the string the model sent."""
-
-    code: str
 
 
 class JudgeResult(Protocol):
@@ -81,29 +72,6 @@ class Judge(Protocol):
 def format_error(message: str) -> ToolResult:
     """The result of a call that could not be read."""
     return ToolResult(ToolStatus.FORMAT_ERROR, stderr=message, error_class="format_error", message=message)
-
-
-def parse_call(name: str, arguments_json: str | dict[str, Any]) -> ParsedCall | ToolResult:
-    """Read one call; what cannot be read becomes a FORMAT_ERROR with a message for the model (D9).
-
-    Nothing is repaired: the code that runs is the code the model wrote.
-    """
-    if name != TOOL_NAME:
-        return format_error(f"unknown tool {name!r}; the only tool is {TOOL_NAME!r}")
-    arguments: Any = arguments_json
-    if isinstance(arguments_json, str):
-        try:
-            arguments = json.loads(arguments_json)
-        except (json.JSONDecodeError, RecursionError) as error:
-            return format_error(f"the arguments are not valid JSON: {error}")
-    if not isinstance(arguments, dict):
-        return format_error(f"the arguments must be a JSON object, not {type(arguments).__name__}")
-    if "code" not in arguments:
-        return format_error("the argument 'code' is missing")
-    code = arguments["code"]
-    if not isinstance(code, str):
-        return format_error(f"the argument 'code' must be a string, not {type(code).__name__}")
-    return ParsedCall(code)
 
 
 def infra_error(message: str, cost_s: float = 0.0) -> ToolResult:
@@ -173,8 +141,9 @@ def to_tool_result(code: str, run: JudgeResult) -> ToolResult:
     return infra_error(f"the judge answered {outcome!r}: {detail}", run.wall_s)
 
 
-def _code_judge_errors() -> tuple[type[Exception], ...]:
-    # Imported here: reading calls and the schema needs no HTTP client.
+def judge_failures() -> tuple[type[Exception], ...]:
+    """What a client of `code_judge` raises when the service stays away."""
+    # Imported here: the schema and grading answers need no HTTP client.
     from code_judge.client import JudgeUnavailable
 
     return (JudgeUnavailable,)
@@ -186,7 +155,7 @@ class CodeInterpreter:
     def __init__(self, judge: Judge, infra_errors: tuple[type[Exception], ...] | None = None) -> None:
         """`infra_errors`: what `judge.run` raises when the service stays away; default: those of `code_judge`."""
         self._judge = judge
-        self._infra_errors = _code_judge_errors() if infra_errors is None else infra_errors
+        self._infra_errors = judge_failures() if infra_errors is None else infra_errors
 
     async def run(self, code: str) -> ToolResult:
         """Run one program. A failing service gives INFRA_ERROR; only programming errors raise."""

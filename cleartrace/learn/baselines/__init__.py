@@ -1,1 +1,1 @@
-"""Other ways to learn context, on the same protocols: ACE, best-of-n, GEPA."""
+"""Other ways to learn context, on the same protocols: ACE, best-of-n, Dynamic Cheatsheet, GEPA."""

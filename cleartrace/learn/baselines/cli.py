@@ -18,7 +18,7 @@ EXIT_BUDGET = 3
 
 @with_flags(AgentConfig, leave_out=("environment",))
 def baseline(
-    method: Annotated[Method, typer.Argument(help="ACE-style learning, best-of-n, or GEPA.")],
+    method: Annotated[Method, typer.Argument(help="ACE-style learning, best-of-n, Dynamic Cheatsheet, or GEPA.")],
     environment: Annotated[str, typer.Argument(metavar="ENV", help="Environment, e.g. ruleworld.")],
     output: Annotated[Path, typer.Option(help="Folder of the run. The same command goes on with it.")],
     split: Annotated[str, typer.Option(help="Split to learn from.")] = "train",

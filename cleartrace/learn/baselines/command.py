@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -19,8 +20,10 @@ from cleartrace.context.providers import PlaybookProvider
 from cleartrace.data.files import finite, whole_file, write_json
 from cleartrace.episodes.store import EpisodeStore
 from cleartrace.episodes.types import Task
+from cleartrace.evaluate.stats import clustered_interval
 from cleartrace.learn.baselines.ace import Ace, AceConfig, AceStep
 from cleartrace.learn.baselines.best_of_n import BestOfN, Candidate
+from cleartrace.learn.baselines.cheatsheet import Cheatsheet, CheatsheetConfig, CheatsheetStep
 from cleartrace.learn.baselines.gepa import GepaConfig, gepa
 from cleartrace.learn.baselines.names import Method
 from cleartrace.learn.facts import Facts
@@ -30,7 +33,7 @@ from cleartrace.learn.reflect.reflector import LLMReflector
 from cleartrace.llm.ledger import LEDGER
 from cleartrace.llm.protocol import BudgetExhausted
 
-EPISODES, REPLIES, RESULT = "episodes", "replies", "result.json"
+EPISODES, REPLIES, RESULT, CONTEXT = "episodes", "replies", "result.json", "context.md"
 RUNS = 500
 """Agent runs that GEPA may make, unless told."""
 VALIDATION_SPLITS = ("val", "validation", "dev")
@@ -59,9 +62,11 @@ class Order:
 
 @dataclass(frozen=True)
 class _Work:
-    """A workplace with its learners and tasks."""
+    """A workplace with its learners and tasks. `model`: the spec of the one that reflects and edits, "" for none."""
 
     place: Workplace
+    facts: Facts
+    model: str
     reflector: Reflector
     mutator: Mutator
     train: Sequence[Task]
@@ -82,9 +87,11 @@ async def learn(config: AgentConfig, order: Order, console: Console) -> None:
             config, store, stack, cap=order.cap, ledger=order.output / LEDGER, replies=order.output / REPLIES
         )
         add_only = order.method is Method.ACE
-        reflector, mutator = _learners(config, order, place, add_only)
+        facts = Facts(config.environment, place.domain, dict(place.sections))
+        model = order.reflector_model or config.model
+        reflector, mutator = _learners(config, place, facts, model, add_only)
         train, validation = place.split(order.split), _validation(place, order)
-        work = _Work(place, reflector, mutator, train, validation, console)
+        work = _Work(place, facts, model, reflector, mutator, train, validation, console)
         result = await _METHODS[order.method](work, order)
     spent = list(map(asdict, place.budget.ledger.spent()))
     write_json(order.output / RESULT, finite({"method": order.method.value, **result, "spent": spent}))
@@ -99,7 +106,9 @@ def _check(config: AgentConfig, order: Order) -> None:
     for name, method in _READ_BY.items():
         if getattr(order, name) is not None and method is not order.method:
             raise WorkplaceError(f"{name}: no effect on {order.method.value}; {method.value} reads it")
-    if order.reflector_model and not config.model and order.method is not Method.GEPA:
+    if order.method is Method.CHEATSHEET and order.val_split:
+        raise WorkplaceError("val_split: no effect on cheatsheet, which chooses nothing: its runs are its test")
+    if order.reflector_model and not config.model and order.method not in (Method.GEPA, Method.CHEATSHEET):
         raise WorkplaceError(f"reflector_model: no effect on {config.environment} without a model; give --model too")
     if config.prices and not (config.model or order.reflector_model):
         raise WorkplaceError("prices: no effect where no model is named")
@@ -107,14 +116,15 @@ def _check(config: AgentConfig, order: Order) -> None:
         raise WorkplaceError(f"the best is chosen on other tasks than those learned from, not on {order.split} again")
 
 
-def _learners(config: AgentConfig, order: Order, place: Workplace, add_only: bool) -> tuple[Reflector, Mutator]:
+def _learners(
+    config: AgentConfig, place: Workplace, facts: Facts, model: str, add_only: bool
+) -> tuple[Reflector, Mutator]:
     if not config.model:
         from cleartrace.environments.ruleworld import RuleWorld, ScriptedMutator, ScriptedReflector
 
         world = RuleWorld(**config.environment_options).world
         return ScriptedReflector(world), ScriptedMutator(world)
-    facts = Facts(config.environment, place.domain, dict(place.sections))
-    llm = place.models(order.reflector_model or config.model)
+    llm = place.models(model)
     options = Options(operations=(Op.ADD,)) if add_only else Options()
     return LLMReflector(llm, facts), LLMMutator(llm, facts, options)
 
@@ -162,6 +172,32 @@ async def _best_of_n(work: _Work, order: Order) -> dict[str, Any]:
     return {"entries": len(best.playbook), "score": best.score, "candidates": candidates}
 
 
+async def _cheatsheet(work: _Work, order: Order) -> dict[str, Any]:
+    if not work.model:
+        raise WorkplaceError("cheatsheet rewrites with a model: name one with --reflector-model")
+
+    def tell(step: CheatsheetStep) -> None:
+        score = "no score" if step.score is None else f"{step.score:.2f}"
+        work.console.print(f"{step.task_id}: {score}, {step.tokens} tokens {step.kept}", markup=False)
+
+    config = CheatsheetConfig(cap=order.cap, seed=order.seed)
+    method = Cheatsheet(work.place.runner, work.place.models(work.model), work.facts, config)
+    memory, steps = await method.learn(work.train, tell)
+    _write(order.output / CONTEXT, memory)
+    return {**_online(steps, work.train), "steps": list(map(asdict, steps))}
+
+
+def _online(steps: Sequence[CheatsheetStep], tasks: Sequence[Task]) -> dict[str, Any]:
+    """Mean score of the runs as they came, and its interval by scenario."""
+    scenario = {task.id: task.group or task.id for task in tasks}
+    scored = [(step.score, scenario[step.task_id]) for step in steps if step.score is not None]
+    counts = {"tasks": len(scored), "without_score": len(steps) - len(scored)}
+    if not scored:
+        return {"score": None, **counts}
+    scores, scenarios = zip(*scored, strict=True)
+    return {"score": fmean(scores), "interval": clustered_interval(scores, scenarios), **counts}
+
+
 async def _gepa(work: _Work, order: Order) -> dict[str, Any]:
     if not order.reflector_model:
         raise WorkplaceError("gepa rewrites with a model: name one with --reflector-model")
@@ -173,12 +209,18 @@ async def _gepa(work: _Work, order: Order) -> dict[str, Any]:
         work.place.runner, model, work.place.domain, work.train, work.validation, config, order.cap,
         order.output / "gepa",
     )  # fmt: skip
-    with whole_file(order.output / "context.md") as partial:
-        partial.write_text(found.text + "\n", encoding="utf-8")
+    _write(order.output / CONTEXT, found.text)
     work.console.print(f"{found.score:.3f} on validation, {found.candidates} candidates {found.stopped}", markup=False)
     if found.stopped:
         raise BudgetExhausted(found.stopped)
     return asdict(found)
 
 
-_METHODS = {Method.ACE: _ace, Method.BEST_OF_N: _best_of_n, Method.GEPA: _gepa}
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+_METHODS = {
+    Method.ACE: _ace, Method.BEST_OF_N: _best_of_n, Method.CHEATSHEET: _cheatsheet, Method.GEPA: _gepa,
+}  # fmt: skip

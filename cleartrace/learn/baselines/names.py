@@ -10,4 +10,5 @@ class Method(str, Enum):
 
     ACE = "ace"
     BEST_OF_N = "best-of-n"
+    CHEATSHEET = "cheatsheet"
     GEPA = "gepa"

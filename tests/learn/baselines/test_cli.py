@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.loopback import Answer, Asked, Loopback
 from cleartrace.cli import app
 from cleartrace.context.playbook.files import load
 
@@ -41,6 +43,8 @@ def test_a_playbook_is_learned_and_the_same_command_makes_no_run_twice(tmp_path:
     [
         (["ace", "tau2"], "needs a model"),
         (["gepa", "ruleworld"], "name one with --reflector-model"),
+        (["cheatsheet", "ruleworld"], "name one with --reflector-model"),
+        (["cheatsheet", "ruleworld", "--val-split", "val"], "val_split: no effect on cheatsheet"),
         (["ace", "ruleworld", "--split", "tran"], "no split 'tran'"),
         (["best-of-n", "ruleworld", "--val-split", "v"], "no split 'v'"),
         (["ace", "ruleworld", "--n", "8"], "n: no effect on ace; best-of-n reads it"),
@@ -56,6 +60,39 @@ def test_a_playbook_is_learned_and_the_same_command_makes_no_run_twice(tmp_path:
 def test_what_cannot_be_run_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
     status, said = run(*arguments, "--output", tmp_path / "out")
     assert status == 2 and words in said.replace("\n", " ")
+
+
+def curator(asked: Asked) -> Answer:
+    """Carries the cheatsheet over and adds a line, another for each task."""
+    [old, task] = asked.body["messages"][-1]["content"].split("</cheatsheet>")
+    lines = [line for line in old.splitlines() if line.startswith("Order ")]
+    number = re.findall(r"Order \d+", task)[0]
+    said = "\n".join(["<cheatsheet>", *lines, f"{number} was sorted.", "</cheatsheet>"])
+    choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+    return Answer({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage})
+
+
+def test_a_cheatsheet_is_stopped_by_its_budget_and_goes_on_without_paying_twice(tmp_path: Path) -> None:
+    options = "options={scenarios: [4, 1, 1], rules: 8, tasks_each: 3}"
+    with Loopback(curator) as server:
+        common = ["cheatsheet", "ruleworld", "--environment-options", options]
+        common += ["--reflector-model", f"openai/m@{server.url}/v1"]
+        assert run(*common, "--output", tmp_path / "whole")[0] == 0
+        unbroken = len(server.asked)
+        out = tmp_path / "out"
+        status, said = run(*common, "--output", out, "--max-calls", 7)
+        assert status == 3 and "calls of all roles: 7 of 7" in said and not (out / "context.md").exists()
+        for _ in range(2):
+            status, said = run(*common, "--output", out, "--max-calls", 100)
+            assert status == 0, said
+        assert unbroken == 12 and len(server.asked) == 2 * unbroken
+    memory = (out / "context.md").read_text()
+    assert memory == (tmp_path / "whole" / "context.md").read_text() and len(memory.splitlines()) == 12
+    result = json.loads((out / "result.json").read_text())
+    assert result["method"] == "cheatsheet" and result["tasks"] == 12 == len(result["steps"])
+    assert result["interval"][0] <= result["score"] <= result["interval"][1] and result["without_score"] == 0
+    assert {row["role"]: row["calls"] for row in result["spent"]} == {"agent": 12, "mutator": 12, "total": 24}
 
 
 def test_a_budget_holds_over_all_starts(tmp_path: Path) -> None:

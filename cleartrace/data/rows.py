@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cleartrace.data.tasks import Split, Task, generate_tasks
+from cleartrace.data.tasks import Split, Task
 
 SYSTEM_PROMPT = "Use Python. Put the answer in \\boxed{}."
 ABILITY = "tool_math"
@@ -80,15 +80,3 @@ def write_rows(rows: list[TaskRow], path: Path, agent_name: str = AGENT_NAME) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist([row.for_verl(agent_name) for row in rows]), path)
     return path
-
-
-def write_task_files(
-    out_dir: Path | str, n_train: int, n_val: int, seed: int, level: int = 2, agent_name: str = AGENT_NAME
-) -> dict[Split, Path]:
-    """Write `train.parquet` and `val.parquet`. No question of one split can occur in the other, whatever the seed."""
-    sizes = {Split.TRAIN: n_train, Split.HELD_OUT: n_val}
-    paths: dict[Split, Path] = {}
-    for split, n in sizes.items():
-        rows = [task_row(task, i) for i, task in enumerate(generate_tasks(n, seed, split, level))]
-        paths[split] = write_rows(rows, Path(out_dir) / f"{split.value}.parquet", agent_name)
-    return paths

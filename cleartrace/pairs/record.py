@@ -24,10 +24,6 @@ class Order(str, Enum):
     SUPPORTING_FIRST = "AB"
     CONFOUNDING_FIRST = "BA"
 
-    @property
-    def flipped(self) -> Order:
-        return Order.CONFOUNDING_FIRST if self is Order.SUPPORTING_FIRST else Order.SUPPORTING_FIRST
-
 
 class Direction(str, Enum):
     """Two records share their contexts: each is supporting in one and confounding in the other (W2)."""

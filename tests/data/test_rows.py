@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from cleartrace.data.rows import TaskRow, sample_id_of, task_row, write_task_files
+from cleartrace.data.rows import TaskRow, sample_id_of, task_row
 from cleartrace.data.tasks import Split, generate_tasks
+from tests.data.task_files import write_tasks
 
 
 def test_parquet_has_the_columns_of_the_rl_data_set(tmp_path: Path) -> None:
-    paths = write_task_files(tmp_path / "tasks", n_train=24, n_val=12, seed=1)
-    rows = {split: pq.read_table(path).to_pylist() for split, path in paths.items()}
-    assert [len(rows[split]) for split in (Split.TRAIN, Split.HELD_OUT)] == [24, 12]
-    row = rows[Split.TRAIN][5]
+    rows = pq.read_table(write_tasks(tmp_path / "tasks" / "train.parquet", 24, seed=1)).to_pylist()
+    assert len(rows) == 24
+    row = rows[5]
     assert set(row) == {"data_source", "prompt", "ability", "reward_model", "extra_info", "agent_name"}
     assert [message["role"] for message in row["prompt"]] == ["system", "user"]
     assert row["prompt"][1]["content"] == row["extra_info"]["question"]
@@ -27,11 +27,10 @@ def test_parquet_has_the_columns_of_the_rl_data_set(tmp_path: Path) -> None:
 
 
 def test_files_are_reproducible_and_disjoint(tmp_path: Path) -> None:
-    first = write_task_files(tmp_path / "a", 36, 24, seed=2)
-    again = write_task_files(tmp_path / "b", 36, 24, seed=2)
-    for split in Split:
-        assert pq.read_table(first[split]).equals(pq.read_table(again[split]))
-    ids = {split: {r["extra_info"]["sample_id"] for r in pq.read_table(first[split]).to_pylist()} for split in Split}
+    tables = {split: pq.read_table(write_tasks(tmp_path / split.value, 36, 2, split)) for split in Split}
+    for split, table in tables.items():
+        assert table.equals(pq.read_table(write_tasks(tmp_path / "again", 36, 2, split)))
+    ids = {split: {row["extra_info"]["sample_id"] for row in table.to_pylist()} for split, table in tables.items()}
     assert not ids[Split.TRAIN] & ids[Split.HELD_OUT]
     assert len(ids[Split.TRAIN]) == 36
 

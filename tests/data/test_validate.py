@@ -16,10 +16,9 @@ from cleartrace.data.grade_checks import Grader, reward_grader
 from cleartrace.data.names import Profile
 from cleartrace.data.prepare import Plan, prepare
 from cleartrace.data.row_checks import leak, schema_errors
-from cleartrace.data.rows import write_task_files
-from cleartrace.data.tasks import Split
 from cleartrace.data.validate import Checks, validate
 from tests.data.sources import AIME_2024, GPQA, MATH, SCIENCE, chat, write
+from tests.data.task_files import write_tasks
 
 DOUBLE = "print(2 * int(input()))"
 
@@ -42,8 +41,7 @@ def test_prepared_and_generated_files_are_right(tmp_path: Path) -> None:
         prepare(write(tmp_path / "in.parquet", [raw]), tmp_path / "out.parquet", Plan(profile, agents=("a", "b")))
         report = report_of(tmp_path / "out.parquet")
         assert report.findings == [] and (report.rows, report.graded) == (2, 2)
-    tasks = write_task_files(tmp_path / "tasks", n_train=70, n_val=0, seed=0)[Split.TRAIN]
-    report = report_of(tasks)
+    report = report_of(write_tasks(tmp_path / "tasks.parquet", 70, seed=0))
     assert report.number(Severity.ERROR) == 0 and report.graded == 70
 
 

@@ -13,8 +13,6 @@ from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
 from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
-from cleartrace.data.rows import write_task_files
-from cleartrace.data.tasks import Split
 from cleartrace.pairs.encode import PairEncoder
 from cleartrace.pairs.export import AGENT, ExportError, asked, export_rl, export_sft
 from cleartrace.pairs.order import OrderPolicy, random_order
@@ -22,6 +20,7 @@ from cleartrace.pairs.prompt import render
 from cleartrace.pairs.record import ImageRef, Order, Pair, PairKind
 from cleartrace.rewards.score import compute_score
 from recipe.contextrl.tiny.build import Family, tiny_processor, tiny_tokenizer
+from tests.data.task_files import write_tasks
 from tests.verl.templates.families import FAMILIES, standin
 
 POLICY = Path(__file__).resolve().parents[2] / "dataset/quickstart/policy"
@@ -96,7 +95,7 @@ def test_the_agent_of_da_rl_is_one_of_verls():
 
 def test_da_rl_asks_the_prompt_of_the_contrastive_run_beside_tasks(tokenizer, tmp_path):
     pairs = [pair(i) for i in range(4)]
-    tasks = write_task_files(tmp_path, 3, 1, 0)[Split.TRAIN]
+    tasks = write_tasks(tmp_path / "train.parquet", 3, seed=0)
     assert export_rl(pairs, tmp_path / "rl.parquet", seed=5) == 4
     data = rl_data([tasks, tmp_path / "rl.parquet"], tokenizer)
     assert len(data) == 7

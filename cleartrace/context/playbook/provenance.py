@@ -1,10 +1,10 @@
-"""From an entry to what it was learned from, and back."""
+"""From an entry to what it was learned from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cleartrace.context.playbook.types import Entry, Playbook, Source
+from cleartrace.context.playbook.types import Entry, Source
 
 
 def sources(entry: Entry) -> Iterator[Source]:
@@ -17,8 +17,3 @@ def sources(entry: Entry) -> Iterator[Source]:
 def came_from(entry: Entry, id: str) -> bool:
     """Whether a task or an episode of this id led to any of its texts."""
     return any(id in source.tasks or id in source.episodes for source in sources(entry))
-
-
-def learned_from(playbook: Playbook, id: str) -> tuple[str, ...]:
-    """Ids of entries that a task or an episode led to."""
-    return tuple(entry.id for entry in playbook.entries if came_from(entry, id))

@@ -23,7 +23,6 @@ def _line(limit: int) -> BeforeValidator:
     return BeforeValidator(lambda value: shorten(value, limit) if isinstance(value, str) else value)
 
 
-Phrase = Annotated[str, _line(120)]
 Sentence = Annotated[str, _line(240)]
 Passage = Annotated[str, _line(400)]
 Lines = tuple[Sentence, ...]

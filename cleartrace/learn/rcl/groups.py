@@ -39,10 +39,6 @@ class Group:
         return sum(self.scores) / len(self.scores)
 
     @property
-    def pass_rate(self) -> float:
-        return sum(score >= PASS for score in self.scores) / len(self.clean)
-
-    @property
     def any_passed(self) -> bool:
         return max(self.scores) >= PASS
 

@@ -60,7 +60,6 @@ class Batch(Record):
 
     task_ids: tuple[str, ...]
     replayed: tuple[str, ...] = ()
-    replay_wanted: int = 0
     unseen: int = 0
 
 
@@ -84,7 +83,7 @@ def draw(
         replayed = replayed + _least_seen(rest, state, random)[: size - len(chosen)]
         chosen = [*replayed, *fresh]
     random.shuffle(chosen)
-    batch = _batch(chosen, [one for one in chosen if one in set(replayed)], wanted, state)
+    batch = _batch(chosen, [one for one in chosen if one in set(replayed)], state)
     return batch, state.model_copy(update={"seen": _counted(state.seen, chosen)})
 
 
@@ -105,16 +104,16 @@ def next_chunk(state: SamplerState, batch_size: int) -> tuple[Batch, SamplerStat
     size = _size(batch_size, len(state.order))
     chosen = state.order[state.position : state.position + size]
     moved = {"position": state.position + len(chosen), "seen": _counted(state.seen, chosen)}
-    return _batch(chosen, (), 0, state), state.model_copy(update=moved)
+    return _batch(chosen, (), state), state.model_copy(update=moved)
 
 
 def _size(batch_size: int, pool_size: int) -> int:
     return pool_size if batch_size <= 0 else min(batch_size, pool_size)
 
 
-def _batch(chosen: Sequence[str], replayed: Sequence[str], wanted: int, state: SamplerState) -> Batch:
+def _batch(chosen: Sequence[str], replayed: Sequence[str], state: SamplerState) -> Batch:
     unseen = sum(1 for one in chosen if not state.seen.get(one))
-    return Batch(task_ids=tuple(chosen), replayed=tuple(replayed), replay_wanted=wanted, unseen=unseen)
+    return Batch(task_ids=tuple(chosen), replayed=tuple(replayed), unseen=unseen)
 
 
 def _fresh(state: SamplerState, outside: Sequence[str], unseen_first: bool, random: Random) -> list[str]:

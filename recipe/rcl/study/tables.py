@@ -14,7 +14,6 @@ from recipe.rcl.study.runs import CALLS, GRID, RUNS, read
 Rows = dict[int, dict[str, str]]
 PICTURE = Path("docs/assets/rcl-ruleworld.svg")
 DRAWN = ("plain", "mini-batch", "grouped-rollouts", "auxiliary", "failure-replay", "all", "paired")
-COSTS = ("iterations", "calls", "entries")
 SOLVED = 0.8
 """Share of the success under all rules and nothing else at which a world counts as learned."""
 

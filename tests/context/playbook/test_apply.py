@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from cleartrace.context.playbook.apply import apply
 from cleartrace.context.playbook.counts import count, prune
 from cleartrace.context.playbook.ops import Op, Operation
-from cleartrace.context.playbook.provenance import learned_from, sources
+from cleartrace.context.playbook.provenance import came_from, sources
 from cleartrace.context.playbook.rules import Decay, Rules
 from cleartrace.context.playbook.text import same
 from cleartrace.context.playbook.types import Entry, Playbook, Source
@@ -170,10 +170,10 @@ def test_an_entry_leads_to_its_episodes_and_back_through_every_edit(book):
     source = Source(iteration=5, tasks=("t5",), episodes=("episode5",))
     joined = apply(book, [merge(("e1", "e2"), "Ask, then check the total.")], source=source).playbook
     parted = apply(joined, [split("e1", "Ask for it first.", "Check the total.")], source=Source(iteration=6)).playbook
-    assert learned_from(joined, "episode5") == ("e1",)
-    assert learned_from(parted, "t5") == ("e1", "e4")
+    assert [entry.id for entry in joined.entries if came_from(entry, "episode5")] == ["e1"]
+    assert [entry.id for entry in parted.entries if came_from(entry, "t5")] == ["e1", "e4"]
     assert [one.iteration for one in sources(parted.entries[0])] == [1, 1, 5, 6]
-    assert learned_from(parted, "t6") == ()
+    assert not any(came_from(entry, "t6") for entry in parted.entries)
 
 
 def test_unknown_sections_go_to_others_only_where_it_is_allowed(book):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cleartrace.data.errors import DataError
-from cleartrace.data.rows import write_task_files
+from cleartrace.data.tasks import Split
 from cleartrace.pairs.files import read_pairs, write_pairs
 from cleartrace.pairs.make.rule_families import RuleFamily
 from cleartrace.pairs.make.rules import make_rules
@@ -18,13 +18,16 @@ from cleartrace.pairs.split import SplitError, split_by_group
 from recipe.contextrl.mixture import Sources, draw_pairs, draw_rows, main, write_mixture
 from recipe.contextrl.presets import PRESETS, SWEEP_SHARES, Mixture
 from recipe.contextrl.tables import append_rows, write_sample
+from tests.data.task_files import write_tasks
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory) -> Sources:
     folder = tmp_path_factory.mktemp("sources")
-    files = [write_task_files(folder / str(seed), 12, 3, seed) for seed in (1, 2)]
-    train, val = (tuple(f[split] for f in files) for split in files[0])
+    train, val = (
+        tuple(write_tasks(folder / str(seed) / split.value, n, seed, split) for seed in (1, 2))
+        for split, n in ((Split.TRAIN, 12), (Split.HELD_OUT, 3))
+    )
     parts = split_by_group(make_rules(24, families=[RuleFamily.LOOKUP, RuleFamily.TRACE], level=1), 0.25)
     write_pairs(folder / "train.jsonl", parts.train)
     write_pairs(folder / "val.jsonl", parts.val)

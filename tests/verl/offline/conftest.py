@@ -15,13 +15,13 @@ import uvicorn
 from rich.console import Console
 from transformers import AutoTokenizer
 
-from cleartrace.data.rows import write_task_files
 from cleartrace.data.tasks import Split
 from cleartrace.evaluate.settings import EvalSettings
 from cleartrace_verl.engine import AsyncEngine, EngineConfig, load_engine
 from cleartrace_verl.judge_env import JUDGE_TOKEN_VARIABLE
 from cleartrace_verl.offline.serve import Served, build_app
 from code_judge.embedded import EmbeddedJudge
+from tests.data.task_files import write_tasks
 
 POLICY = Path(__file__).resolve().parents[3] / "dataset/quickstart/policy"
 TOKEN = "a token for the tests"
@@ -39,7 +39,7 @@ def judge_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three held-out tasks."""
-    return write_task_files(tmp_path_factory.mktemp("data"), 1, 3, seed=0)[Split.HELD_OUT]
+    return write_tasks(tmp_path_factory.mktemp("data") / "val.parquet", 3, 0, Split.HELD_OUT)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -67,17 +66,3 @@ class Verifier(Protocol):
     """Judges an edit."""
 
     def verify(self, question: ImageQuestion, image: Image.Image, edit: Edit) -> Verdict: ...
-
-
-@dataclass(frozen=True)
-class AllOf:
-    """Asks verifiers in turn, the cheap ones first, and stops at the first that is not content."""
-
-    verifiers: Sequence[Verifier]
-
-    def verify(self, question: ImageQuestion, image: Image.Image, edit: Edit) -> Verdict:
-        for verifier in self.verifiers:
-            verdict = verifier.verify(question, image, edit)
-            if not verdict.passed:
-                return verdict
-        return Verdict()

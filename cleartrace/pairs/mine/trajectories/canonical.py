@@ -63,6 +63,3 @@ def bare_words(line: str) -> str:
 def dense(line: str) -> str:
     """Without whitespace, quotes and backslashes: for lines that are mostly punctuation."""
     return _NOT_DENSE.sub("", _CONTROL.sub("", decode(line)))
-
-
-FORMS = (words, bare_words, dense)

@@ -38,11 +38,6 @@ class InstanceId:
         """`func_pm_remove_cond`, `lm_rewrite`, `pr`, ..."""
         return self.bug.partition("__")[0] if "__" in self.bug else self.bug.rpartition("_")[0]
 
-    @property
-    def combined(self) -> bool:
-        """Several bugs in one instance."""
-        return self.bug.startswith("combine_")
-
 
 def parse_instance(text: str, base_commit: str = "") -> InstanceId | None:
     """None for a name of another grammar, and for a SWE-bench name without a `base_commit` from the task table."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cleartrace.data.files import whole_file
 from recipe.clear.results import path_of, read_rows
 from recipe.clear.settings import Seed
 from recipe.clear.tables import arms_table, pairs_table, solved_table
@@ -46,11 +47,9 @@ class PipelineJob:
 
     def export(self) -> None:
         """Copy the runs and the times, and drop the weights."""
-        self.csv.parent.mkdir(parents=True, exist_ok=True)
         for source, target in (("seconds", self.csv.with_suffix(".seconds.csv")), ("runs", self.csv)):
-            draft = target.with_suffix(".tmp")
-            shutil.copyfile(path_of(self.seed, source), draft)
-            draft.replace(target)
+            with whole_file(target) as draft:
+                shutil.copyfile(path_of(self.seed, source), draft)
         for folder in self.seed.folder.glob("*/checkpoints"):
             shutil.rmtree(folder)
 

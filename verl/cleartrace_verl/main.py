@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 
+from cleartrace.data.files import whole_file  # noqa: E402
 from cleartrace_verl.compose import ConfigError, compose  # noqa: E402
 from cleartrace_verl.known_keys import UnknownKey  # noqa: E402
 from cleartrace_verl.preflight import problems  # noqa: E402
@@ -128,9 +129,8 @@ def _prepare(config: DictConfig, run_dir: Path) -> None:
     # Our resolver exists in this process only, so the cluster gets values, not interpolations.
     OmegaConf.resolve(config)
     text = OmegaConf.to_yaml(config)
-    draft = run_dir / "config.yaml.tmp"
-    draft.write_text(text)
-    draft.replace(run_dir / "config.yaml")
+    with whole_file(run_dir / "config.yaml") as draft:
+        draft.write_text(text)
 
 
 @contextlib.contextmanager

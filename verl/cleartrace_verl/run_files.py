@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from cleartrace.data.files import whole_file
 
 
 def _plain(value: Any) -> Any:
@@ -37,12 +38,14 @@ class JsonLines:
         """
         if not self.path.exists():
             return
-        kept = self.path.with_suffix(".tmp")
-        with self.path.open(encoding="utf-8") as old, kept.open("w", encoding="utf-8") as new:
+        with (
+            whole_file(self.path) as kept,
+            self.path.open(encoding="utf-8") as old,
+            kept.open("w", encoding="utf-8") as new,
+        ):
             for line in old:
                 if line.endswith("\n") and json.loads(line)["step"] <= step:
                     new.write(line)
-        os.replace(kept, self.path)
 
 
 class MetricsLogger:

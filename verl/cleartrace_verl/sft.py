@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 from rich.markup import escape
 
+from cleartrace.data.files import whole_file
 from cleartrace_verl import known_keys
 from cleartrace_verl.compose import ConfigError, compose_file
 from cleartrace_verl.main import ENVIRONMENT, EXIT_CONFIG, EXIT_INTERRUPTED, parse
@@ -142,9 +143,10 @@ def _write_config(config: DictConfig, run_dir: Path) -> Path:
         config.trainer.logger = sorted({*config.trainer.logger, "file"})
     # Our resolver exists in this process only, so the training processes get values, not interpolations.
     OmegaConf.resolve(config)
-    draft = run_dir / "config.yaml.tmp"
-    draft.write_text(OmegaConf.to_yaml(config))
-    return draft.replace(run_dir / "config.yaml")
+    path = run_dir / "config.yaml"
+    with whole_file(path) as draft:
+        draft.write_text(OmegaConf.to_yaml(config))
+    return path
 
 
 def _start(config: DictConfig, path: Path, output: IO[bytes] | None) -> subprocess.Popen[bytes]:

@@ -29,6 +29,12 @@ def rows(n: int, seed: int, split: Split, rates: ErrorRates) -> Iterator[dict[st
         yield {"messages": demonstrate(draw_task(rng, split), rng, rates), "tools": [TOOL_SCHEMA]}
 
 
+def write(path: Path, table: pa.Table) -> None:
+    """Write whole or not at all."""
+    with whole_file(path) as draft:
+        pq.write_table(table, draft)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of train.parquet and val.parquet")
@@ -42,8 +48,7 @@ def main() -> None:
     # The training file last: its presence says that both are there.
     for name, n, split in (("val", args.val, Split.HELD_OUT), ("train", args.train, Split.TRAIN)):
         path = args.out / f"{name}.parquet"
-        with whole_file(path) as draft:
-            pq.write_table(pa.Table.from_pylist(list(rows(n, args.seed, split, rates))), draft)
+        write(path, pa.Table.from_pylist(list(rows(n, args.seed, split, rates))))
         print(f"{path}: {n} conversations", flush=True)
 
 

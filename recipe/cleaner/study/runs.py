@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from cleartrace.data.files import whole_file
 from cleartrace.report.compare import COLUMNS
 from recipe.cleaner.study.arms import Arm, Group
 
@@ -95,8 +96,5 @@ class Job:
                         round(data[metric], 6),
                     ]
                     rows.append(row)
-        self.csv.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.csv.with_suffix(".tmp")
-        with draft.open("w", newline="") as file:
+        with whole_file(self.csv) as draft, draft.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-        draft.replace(self.csv)

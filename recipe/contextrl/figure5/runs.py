@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cleartrace.data.files import whole_file
 from recipe.contextrl.figure5.arms import DATA, Arm
 
 RESULTS = Path("docs/results/figure5")
@@ -100,13 +101,10 @@ class Figure5Job:
             **_selection(summary),
             **self._task_score(),
         }
-        self.csv.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.csv.with_suffix(".tmp")
-        with draft.open("w", newline="") as file:
+        with whole_file(self.csv) as draft, draft.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerow(row)
-        draft.replace(self.csv)
         shutil.rmtree(self.run_dir / "checkpoints", ignore_errors=True)
         shutil.rmtree(self.run_dir / "sft", ignore_errors=True)
 

@@ -109,10 +109,11 @@ class Dispatcher:
         self._waiting = FairQueue()
         self._sent = 0
         self._wake = asyncio.Event()
-        self._withdrawn: list[Pending] = []
+        self._withdrawn: deque[Pending] = deque()
         self._running_on: deque[tuple[float, Pending]] = deque()
         self._admitted = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     @property
     def admitted(self) -> int:
@@ -131,6 +132,7 @@ class Dispatcher:
         self._tasks = [asyncio.create_task(self._forever(step)) for step in steps]
 
     async def stop(self) -> None:
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -272,10 +274,10 @@ class Dispatcher:
                 late = "queue_timeout: no result within the longest waiting time"
                 self._resolve(pending, Report(Outcome.INFRA_ERROR, detail=late))
         while self._withdrawn:
-            pending = self._withdrawn[-1]
+            pending = self._withdrawn[0]
             if pending.entry and not await self.broker.cancel(pending.job.id):
                 self._running_on.append((now + _GRACE_S, pending))
-            self._withdrawn.pop()
+            self._withdrawn.popleft()  # meanwhile others may have come behind it
         while self._running_on and self._running_on[0][0] <= now:
             name = self._running_on[0][1].job.id
             if name not in self._pending:
@@ -307,8 +309,9 @@ class Dispatcher:
                     pending.life_s = None  # it is running
 
     async def _forever(self, step) -> None:
+        """Until `stop`: a cancellation alone may be lost where it meets a timeout inside redis-py."""
         delay = _BACKOFF_MIN_S
-        while True:
+        while not self._stopping:
             try:
                 await step()
                 delay = _BACKOFF_MIN_S

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +90,15 @@ def _ignore_reraised_signals() -> None:
         signal.signal(number, lambda *_: None)
 
 
-def _on_exit_of(pid: int, action) -> int:
-    """Call `action` when process `pid` ends. Returns the fd to keep open; raises ProcessLookupError."""
-    fd = os.pidfd_open(pid)
-    asyncio.get_running_loop().add_reader(fd, action)
-    return fd
+def _on_exit_of(pid: int, action: Callable[[], None]) -> None:
+    """Call `action` once, when process `pid` ends. Raises ProcessLookupError."""
+    fd, loop = os.pidfd_open(pid), asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(fd)  # it stays readable, and would wake the loop for ever
+        action()
+
+    loop.add_reader(fd, ended)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -96,8 +96,9 @@ class Supervisor:
         self._stopping.set()
 
     async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Until `stop`: a cancellation alone may be lost where it meets a timeout inside redis-py."""
         delay = _BACKOFF_MIN_S
-        while True:
+        while not self._stopping.is_set():
             try:
                 await step()
                 delay = _BACKOFF_MIN_S

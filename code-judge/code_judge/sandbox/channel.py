@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ class ChannelLost(RuntimeError):
     """The other process is gone, or what it said is no answer; the text says which."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Channel:
     """The supervisor's end. An answer of more than `max_reply` bytes is none.
 
@@ -28,6 +30,8 @@ class Channel:
 
     socket: socket.socket
     max_reply: int
+    _users: int = 0
+    _closed: bool = False
 
     @classmethod
     def pair(cls, max_reply: int) -> tuple[Channel, socket.socket]:
@@ -41,15 +45,17 @@ class Channel:
         data = json.dumps(message).encode()
         loop = asyncio.get_running_loop()
         try:
-            socket.send_fds(self.socket, [_HEADER.pack(len(data))], list(descriptors))
-            await asyncio.wait_for(loop.sock_sendall(self.socket, data), _SEND_S)
+            with self._in_use():
+                socket.send_fds(self.socket, [_HEADER.pack(len(data))], list(descriptors))
+                await asyncio.wait_for(loop.sock_sendall(self.socket, data), _SEND_S)
         except (OSError, asyncio.TimeoutError) as error:
             raise ChannelLost(f"the agent does not read: {type(error).__name__} {error}") from None
 
     async def receive(self, timeout_s: float) -> Answer:
         """The next answer. Raises ChannelLost, also for what is none."""
         try:
-            return Answer.of(await asyncio.wait_for(self._read(), timeout_s))
+            with self._in_use():
+                return Answer.of(await asyncio.wait_for(self._read(), timeout_s))
         except Malformed as error:
             raise ChannelLost(f"the agent gave {error}") from None
         except (EOFError, OSError, ValueError, RecursionError, asyncio.TimeoutError) as error:
@@ -71,4 +77,22 @@ class Channel:
         return bytes(data)
 
     def close(self) -> None:
-        self.socket.close()
+        """Whoever waits for an answer raises ChannelLost at once."""
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self._release()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._release()
+
+    def _release(self) -> None:
+        """The event loop knows sockets by number: one that it waits for may not become somebody else's yet."""
+        if self._closed and not self._users:
+            self.socket.close()

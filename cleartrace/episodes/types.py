@@ -48,8 +48,7 @@ class Task(Record):
 
 
 class Usage(Record):
-    """Of one or many model calls. `cost` in dollars, None where that of any tokens is not known. `seconds`: of the calls
-    alone."""
+    """Of one or many model calls. `cost` in dollars, None where that of any tokens is not known; `seconds` of calls."""
 
     calls: int = 0
     input_tokens: int = 0

@@ -259,9 +259,13 @@ class Dispatcher:
         finally:
             self._calls.pop(name, None)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Bring `status` up to date. Raises RedisError."""
         self.status = await self.broker.status()
         self._wake.set()
+
+    async def _look(self) -> None:
+        await self.look()
         await asyncio.sleep(_LOST_S)
 
     async def _sweep(self) -> None:

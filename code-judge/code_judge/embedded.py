@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import httpx
 
 from code_judge.client import JudgeUnavailable
 from code_judge.sandbox import proctree
+from code_judge.sandbox.host import remove_tree
 
 _LOG_TAIL = 3000
 _STOP_S = 30.0
@@ -122,6 +122,5 @@ class EmbeddedJudge:
                 self._process.wait()
             self._process = None
         if self._run_dir is not None:
-            if self._run_dir.exists():  # the service removes it, unless it was killed
-                shutil.rmtree(self._run_dir)
+            remove_tree(self._run_dir)  # the service has done it, unless it was killed
             self._run_dir = None

@@ -69,6 +69,7 @@ class SessionDesk:
     cells: asyncio.Semaphore
     _handles: dict[str, _Handle] = field(default_factory=dict)
     _ended: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _opening: int = 0
 
     @property
     def count(self) -> int:
@@ -112,9 +113,17 @@ class SessionDesk:
             await self._drop(name, why)
             raise NoSession(why) from None
 
-    def _make_room(self) -> None:
-        if len(self._handles) >= self.capacity:
-            raise _NoRoom(f"{len(self._handles)} sessions are open on this worker; the limit is {self.capacity}")
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Kept for one session while it opens. Raises _NoRoom."""
+        taken = len(self._handles) + self._opening
+        if taken >= self.capacity:
+            raise _NoRoom(f"{taken} sessions are open on this worker; the limit is {self.capacity}")
+        self._opening += 1
+        try:
+            yield
+        finally:
+            self._opening -= 1
 
     def _open_handle(self, tree: _Tree, branch: int, idle_s: float, limits: RunLimits) -> str:
         name = uuid.uuid4().hex
@@ -123,7 +132,10 @@ class SessionDesk:
         return name
 
     async def _create(self, message: dict[str, Any]) -> dict[str, Any]:
-        self._make_room()
+        with self._place():
+            return await self._open(message)
+
+    async def _open(self, message: dict[str, Any]) -> dict[str, Any]:
         of_cells = RunLimits(**message["limits"])
         limits = slot_limits(of_cells)
         whole = SlotLimits(
@@ -158,10 +170,10 @@ class SessionDesk:
 
     async def _fork(self, message: dict[str, Any]) -> dict[str, Any]:
         handle = self._find(message)
-        self._make_room()
-        async with self._ending(handle, message["session"]):
-            branch = await handle.tree.session.fork(handle.branch)
-        return {"session": self._open_handle(handle.tree, branch, handle.idle_s, handle.limits)}
+        with self._place():
+            async with self._ending(handle, message["session"]):
+                branch = await handle.tree.session.fork(handle.branch)
+            return {"session": self._open_handle(handle.tree, branch, handle.idle_s, handle.limits)}
 
     async def _reset(self, message: dict[str, Any]) -> dict[str, Any]:
         handle = self._find(message)

@@ -104,7 +104,7 @@ class Left:
     def now(cls, base_dir: Path, home: CgroupHome | None) -> Left:
         uids = {slot_uid(os.getpid(), index) for index in range(SLOTS_PER_SUPERVISOR)}
         ipc = [Path("/proc/sysvipc", kind).read_text().splitlines() for kind in ("shm", "sem", "msg")]
-        ipc += [[str(path) for path in Path("/dev/shm").iterdir() if path.lstat().st_uid in uids]]
+        ipc += [[str(path) for path in Path("/dev/shm").iterdir() if _owner(path) in uids]]
         groups = [
             path
             for root in ({home.memory, home.pids} if home else ())
@@ -119,6 +119,14 @@ class Left:
             cgroups=len(groups),
             ipc=frozenset(line for lines in ipc for line in lines),
         )
+
+
+def _owner(path: Path) -> int | None:
+    """None for a file that has gone meanwhile."""
+    try:
+        return path.lstat().st_uid
+    except FileNotFoundError:
+        return None
 
 
 def process_uids() -> list[int]:

@@ -217,11 +217,12 @@ def test_runs_that_nobody_waits_for_are_ended(judge: EmbeddedJudge, http: httpx.
 
 
 def test_who_asks_again_in_time_keeps_the_run(judge: EmbeddedJudge, http: httpx.Client) -> None:
-    run = {"source": "import os, time; time.sleep(4); print(os.getpid())", "sub_id": "asked-twice"}
+    source = "import time; begun = time.monotonic(); time.sleep(4); print(begun)"
+    run = {"source": source, "sub_id": "asked-twice"}
     assert http.post("/v2/runs", json={**run, "deadline_s": 0.5}).json()["reason"] == "queue_timeout"
-    begun = time.monotonic()
-    assert http.post("/v2/runs", json=run).json()["outcome"] == "ok"
-    assert time.monotonic() - begun < 3.9  # the first one went on
+    asked_again = time.monotonic()
+    answer = http.post("/v2/runs", json=run).json()
+    assert answer["outcome"] == "ok" and float(answer["stdout"]) < asked_again  # the first one went on
 
 
 def test_the_time_of_day_of_two_hosts_is_never_compared() -> None:  # J27

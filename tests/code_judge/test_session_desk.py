@@ -88,3 +88,18 @@ def test_a_call_that_nobody_should_make_is_answered(message: dict[str, Any]) -> 
         return await desk_with(Stuck(), 9).handle(message)
 
     assert asyncio.run(go())["code"] == 500
+
+
+def test_sessions_that_are_opening_take_their_place() -> None:
+    async def go() -> list[Any]:
+        session = Stuck()
+        desk = desk_with(session, 9)
+        desk.capacity = 3
+        calls = [asyncio.create_task(desk.handle({"op": "fork", "session": "a"})) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        session.go_on.set()
+        answers = [(await call).get("code", 201) for call in calls]
+        assert desk.count == 3
+        return answers
+
+    assert sorted(asyncio.run(go())) == [201, 201, 429, 429]

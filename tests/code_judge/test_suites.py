@@ -308,6 +308,16 @@ def test_no_class_passes_for_a_function(suite: Runner, demand: str) -> None:
         assert outcomes(report) != ["ok"], report.cases
 
 
+def test_whose_fault_it_is_that_tests_cannot_be_prepared(suite: Runner) -> None:
+    """A program must not choose by what it leaves out that the tests say nothing about it."""
+    for setup, own in (("import nothing_like_it", True), ("from solution import g", False), ("g = f(1)", False)):
+        report = suite("def f(x): raise KeyError(x)", asserts("assert f(1) == 1", setup=setup))
+        assert (report.outcome, outcomes(report)) == (Outcome.RUNTIME_ERROR, ["not_run"])
+        assert report.detail.startswith("setup:") is own, (setup, report.detail)
+    gone = suite(FORGE + "os._exit(0)", asserts("assert f(1) == 1", setup="g = f(1)"))
+    assert gone.outcome is Outcome.RUNTIME_ERROR and not gone.detail.startswith("setup:")
+
+
 def test_what_tests_take_for_a_class_may_relate_to_data(suite: Runner) -> None:
     """Under the names that a class can have in tests, and not where it is itself what is tested."""
     ways = (

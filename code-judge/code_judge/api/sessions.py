@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -15,10 +17,34 @@ from code_judge.settings import Settings
 _ANSWER_S = 15.0
 
 
+class _Choice:
+    """Of a worker for a new session, by what the last look showed and what was opened since."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._status = dispatcher.status
+        self._opened: Counter[str] = Counter()
+
+    async def emptiest(self) -> str:
+        if not self._dispatcher.status.supervisors:
+            with contextlib.suppress(RedisError, OSError):  # the last look may be a second old
+                await self._dispatcher.look()
+        status = self._dispatcher.status
+        if not status.supervisors:
+            raise HTTPException(503, "no worker is alive")
+        if status is not self._status:
+            self._status, self._opened = status, Counter()
+        rows = status.supervisors
+        name = min(rows, key=lambda row: (row["sessions"] + self._opened[row["name"]]) / row["slots"])["name"]
+        self._opened[name] += 1
+        return name
+
+
 def session_router(dispatcher: Dispatcher, settings: Settings) -> APIRouter:
     """Routes below /v2/sessions."""
     router = APIRouter(prefix="/v2/sessions", tags=["sessions"])
     cell_s = 2 * settings.max_wall_s  # it may wait for other cells of the worker first
+    choice = _Choice(dispatcher)
 
     async def ask(worker: str, message: dict[str, Any], wait_s: float = _ANSWER_S) -> dict[str, Any]:
         if worker not in {row["name"] for row in dispatcher.status.supervisors}:
@@ -40,10 +66,7 @@ def session_router(dispatcher: Dispatcher, settings: Settings) -> APIRouter:
 
     @router.post("", status_code=201, summary="Open a session")
     async def create(body: SessionRequest) -> dict[str, Any]:
-        workers = dispatcher.status.supervisors
-        if not workers:
-            raise HTTPException(503, "no worker is alive")
-        worker = min(workers, key=lambda row: row["sessions"] / row["slots"])["name"]
+        worker = await choice.emptiest()
         idle_s = min(body.idle_s or settings.session_idle_s, settings.session_idle_s)
         limits = run_limits(body.limits, settings)
         message = {"op": "create", "limits": vars(limits), "idle_s": idle_s, "code": body.code}

@@ -74,8 +74,9 @@ def _shared_memory(uid: int) -> set[str]:
         head, *rows = [line.split() for line in Path("/proc/sysvipc", kind).read_text().splitlines()]
         found |= {f"{kind} {row[0]} {row[1]}" for row in rows if row[head.index("uid")] == str(uid)}
     for folder in (Path("/dev/shm"), Path("/dev/mqueue")):
-        with contextlib.suppress(OSError):
-            found |= {str(path) for path in folder.iterdir() if path.lstat().st_uid == uid}
+        for path in folder.iterdir() if folder.is_dir() else ():
+            with contextlib.suppress(OSError):  # others come and go
+                found |= {str(path)} if path.lstat().st_uid == uid else set()
     return found
 
 

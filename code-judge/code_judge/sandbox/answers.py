@@ -24,7 +24,7 @@ class Status(str, Enum):
     UNSUPPORTED = "unsupported"
     """Of a checker: the tests do what two processes cannot."""
     LOST = "lost"
-    """Of a checker: the program's process is gone."""
+    """Of a checker: the program's process is gone, or tests could not be prepared with what the program defines."""
 
 
 class Malformed(ValueError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from code_judge.sandbox.slot import ANSWER, REQUEST, Slot
 from code_judge.sandbox.uids import slot_uid
 
 DISK_MB, INODES = 64, 4096
+_REMOVE_TRIES, _REMOVE_PAUSE_S = 40, 0.05
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,25 @@ class Host:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory whatever modes a run left; links are not followed. Raises OSError when it stays."""
+    """Remove a directory whatever modes a run left; links are not followed. Raises OSError when it stays.
+
+    Processes that are just ending may still take their own files away, or leave new ones.
+    """
+    for _ in range(_REMOVE_TRIES):
+        try:
+            return _remove_tree(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+        if not path.exists():
+            return
+        time.sleep(_REMOVE_PAUSE_S)
+    _remove_tree(path)
+
+
+def _remove_tree(path: Path) -> None:
     try:
         shutil.rmtree(path)
-    except FileNotFoundError:
-        return
     except PermissionError:
         path.chmod(0o700)
         for root, directories, _ in os.walk(path):

@@ -111,7 +111,7 @@ def judge(rows: Sequence[Row]) -> Verdict:
     growth = {name: ends(lambda row, name=name: float(getattr(row, name))) for name in names}
     for name, (_, after) in growth.items():
         # Slots that attacks end are replaced at their next use: only what grows beyond all that was there before leaks.
-        if after > (1 + _DRIFT) * max(float(getattr(row, name)) for row in first):
+        if len(rows) >= _LEAST_ROWS and after > (1 + _DRIFT) * max(float(getattr(row, name)) for row in first):
             failures.append(f"{name} grew to {after:g}")
     return Verdict(
         sum(row.runs for row in rows), sum(row.attacks for row in rows), sum(row.seconds for row in rows),

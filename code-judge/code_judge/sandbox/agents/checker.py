@@ -37,6 +37,7 @@ class Link:
     def __init__(self, channel):
         self.channel = channel
         self.entry_point = ""
+        self.asked = False
         self.classes = set()
         self.unread = []
         self.callbacks = []
@@ -91,6 +92,7 @@ class Link:
 
     def ask(self, number, op, arguments=(), named=None):
         """One operation on the program's object `number`. Raises what the program raised, and ProgramLost."""
+        self.asked = True
         request = {
             "id": number, "op": op, "args": [encode(item, self.refer) for item in arguments],
             "kwargs": {key: encode(item, self.refer) for key, item in (named or {}).items()},
@@ -292,4 +294,7 @@ def main():
             names.update(__builtins__=builtins, __name__="__main__")
             for name in ("solution", "main"):
                 sys.modules[name] = ProgramModule(name, link)
-        send(control, run_part(cells, link, request["code"], request["name"]))
+        result = run_part(cells, link, request["code"], request["name"])
+        if request["op"] == "setup" and link.asked and result["status"] in ("error", "exit"):
+            result["status"] = "lost"  # as the program has it: a setup that fails by itself says nothing about it
+        send(control, result)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,18 +18,22 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import AutoTokenizer
 from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
+from cleartrace.data.growing import StoreError, lock_folder
 from cleartrace.data.tasks import Split
 from cleartrace.tools.code_interpreter import TOOL_SCHEMA
 from cleartrace_verl.compose import ConfigError
 from cleartrace_verl.known_keys import UnknownKey
 from cleartrace_verl.main import EXIT_CONFIG
+from cleartrace_verl.main import main as main_of_grpo
 from cleartrace_verl.policy_folder import make_portable
+from cleartrace_verl.run_files import held
 from cleartrace_verl.sft import compose_sft, main
 from cleartrace_verl.sft_dataset import AssistantTurnsDataset
 from cleartrace_verl.sft_files import merge_metrics, problems, read_rows, total_steps
 from recipe.cleaner.coldstart.demonstrations import ErrorRates
 from recipe.cleaner.coldstart.execute import run_trusted
 from recipe.cleaner.sft.write_demonstrations import rows, write
+from tests.end_to_end.run_process import MARK, left, wait_until
 from tests.verl.rollouts import END, POLICY, config_with, roll_out
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,15 +266,65 @@ def test_metrics_survive_a_kill_and_a_resume(tmp_path):
     assert [row["step"] for row in read_rows(whole)] == [1, 2]
 
 
+def sft_command(files: Path, run_dir: Path, *overrides: str) -> list[str]:
+    command = [sys.executable, "-m", "cleartrace_verl.sft", "--recipe", str(RECIPE), "experiment=sft_tiny"]
+    data = [f"data.train_files={files}/train.parquet", f"data.val_files={files}/val.parquet"]
+    return [*command, *data, "data.train_batch_size=8", f"cleartrace.run_dir={run_dir}", *overrides]
+
+
+def test_a_killed_run_takes_its_training_with_it_and_no_second_one_trains_beside_it(files, tmp_path):
+    run_dir, mark = tmp_path / "run", uuid4().hex
+
+    process = subprocess.Popen(
+        sft_command(files, run_dir, "trainer.total_epochs=1000"),
+        cwd=ROOT,
+        env={**os.environ, MARK: mark, "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert wait_until(lambda: len(left(mark)) >= 3, 60), left(mark)
+        with pytest.raises(StoreError, match="another process is writing"):
+            lock_folder(run_dir)
+        process.kill()
+        process.wait()
+        assert wait_until(lambda: not left(mark)), f"processes left: {left(mark)}"
+        os.close(lock_folder(run_dir))
+    finally:
+        process.kill()
+        process.wait()
+        for pid, _ in left(mark):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (main, ["--recipe", str(RECIPE), "experiment=sft_tiny"]),
+        (main_of_grpo, ["--recipe", str(ROOT / "recipe/cleaner"), "experiment=smoke"]),
+    ],
+    ids=["SFT", "GRPO"],
+)
+def test_a_folder_in_which_a_run_is_at_work_is_refused(program, words, files, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    data = [f"data.train_files={files}/train.parquet", f"data.val_files={files}/val.parquet", "data.train_batch_size=8"]
+    with held(tmp_path / "run"):
+        assert (
+            program([*words, f"cleartrace.run_dir={tmp_path / 'run'}", *(data if program is main else [])])
+            == EXIT_CONFIG
+        )
+    assert "another process is writing" in capfd.readouterr().out
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
 def test_a_run_trains_on_a_cpu_and_the_same_command_resumes_it(files, tmp_path):
     run_dir = tmp_path / "run"
 
     def train(steps: int) -> str:
-        command = [sys.executable, "-m", "cleartrace_verl.sft", "--recipe", str(RECIPE), "experiment=sft_tiny"]
-        data = [f"data.train_files={files}/train.parquet", f"data.val_files={files}/val.parquet"]
-        rest = ["data.train_batch_size=8", f"cleartrace.run_dir={run_dir}", "trainer.test_freq=1", "optim.lr=1e-3"]
+        more = ["trainer.test_freq=1", "optim.lr=1e-3", f"trainer.total_training_steps={steps}"]
         done = subprocess.run(
-            [*command, *data, *rest, f"trainer.total_training_steps={steps}"],
+            sft_command(files, run_dir, *more),
             cwd=ROOT,
             capture_output=True,
             text=True,

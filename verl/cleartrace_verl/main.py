@@ -29,10 +29,12 @@ from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 
 from cleartrace.data.files import whole_file  # noqa: E402
+from cleartrace.data.growing import StoreError  # noqa: E402
 from cleartrace_verl.compose import ConfigError, compose  # noqa: E402
 from cleartrace_verl.known_keys import UnknownKey  # noqa: E402
 from cleartrace_verl.preflight import problems  # noqa: E402
 from cleartrace_verl.progress import Progress  # noqa: E402
+from cleartrace_verl.run_files import held  # noqa: E402
 
 EXIT_CONFIG = 2
 EXIT_INTERRUPTED = 130
@@ -69,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return run(config, console)
+    except StoreError as error:
+        console.print(f"[red]Cannot start:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return EXIT_CONFIG
     except KeyboardInterrupt:
         message = "Interrupted. Everything this run started has been stopped; the same command resumes it."
         console.print(message, soft_wrap=True)
@@ -94,9 +99,13 @@ def _dry_run(config: DictConfig, found: list[str], console: Console) -> int:
 
 
 def run(config: DictConfig, console: Console) -> int:
-    """Train. Raises KeyboardInterrupt through, after stopping what was started."""
+    """Train. Raises KeyboardInterrupt through, after stopping what was started; StoreError beside another run."""
     run_dir = Path(config.cleartrace.run_dir).resolve()
-    run_dir.mkdir(parents=True, exist_ok=True)
+    with held(run_dir):  # Ray's processes end with this one
+        return _run(config, run_dir, console)
+
+
+def _run(config: DictConfig, run_dir: Path, console: Console) -> int:
     _prepare(config, run_dir)
     started = time.monotonic()
     failure: BaseException | None = None

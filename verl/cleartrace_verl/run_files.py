@@ -1,16 +1,33 @@
-"""The growing files of a run: `metrics.jsonl`, `trajectories.jsonl`, `events.jsonl`. Append-only, resumable."""
+"""The folder of a run and its growing files: `metrics.jsonl`, `trajectories.jsonl`, `events.jsonl`. Resumable."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cleartrace.data.files import whole_file
+from cleartrace.data.growing import lock_folder
+
+
+@contextmanager
+def held(run_dir: Path) -> Iterator[int]:
+    """The folder for one run alone, and the descriptor that holds it, for processes that must hold it too.
+
+    Raises `StoreError` when another run is at work in it.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(run_dir)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -19,10 +20,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from cleartrace.data.files import whole_file
+from cleartrace.data.growing import StoreError
 from cleartrace_verl import known_keys
 from cleartrace_verl.compose import ConfigError, compose_file
 from cleartrace_verl.main import ENVIRONMENT, EXIT_CONFIG, EXIT_INTERRUPTED, parse
 from cleartrace_verl.policy_folder import make_portable
+from cleartrace_verl.run_files import held
 from cleartrace_verl.sft_files import (
     METRICS_PART,
     checkpointed_step,
@@ -31,6 +34,7 @@ from cleartrace_verl.sft_files import (
     read_rows,
     total_steps,
 )
+from code_judge.sandbox.syscalls import die_with_parent
 
 FREE = ("model.override_config", "model.mtp", "data.apply_chat_template_kwargs", "profiler.tool_config")
 """Dictionaries that veRL hands on as they are."""
@@ -67,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         return run(config, console)
+    except StoreError as error:
+        console.print(f"[red]Cannot start:[/red] {escape(str(error))}")
+        return EXIT_CONFIG
     except KeyboardInterrupt:
         console.print("Interrupted. The training has been stopped; the same command resumes it.")
         return EXIT_INTERRUPTED
@@ -98,9 +105,17 @@ def _launch_problems(config: DictConfig) -> list[str]:
 
 
 def run(config: DictConfig, console: Console) -> int:
-    """Train to the end. Raises KeyboardInterrupt through, after stopping the processes."""
+    """Train to the end. Raises StoreError beside another run, and KeyboardInterrupt, after stopping the processes."""
     run_dir = Path(config.cleartrace.run_dir).resolve()
-    run_dir.mkdir(parents=True, exist_ok=True)
+    if not _is_first_node(config):  # the first one holds the folder, which the nodes may share
+        run_dir.mkdir(parents=True, exist_ok=True)
+        return _run(config, run_dir, None, console)
+    with held(run_dir) as lock:
+        return _run(config, run_dir, lock, console)
+
+
+def _run(config: DictConfig, run_dir: Path, lock: int | None, console: Console) -> int:
+    """`lock` holds the folder; None where another node does."""
     path = _write_config(config, run_dir)
     done, total = checkpointed_step(config), total_steps(config)
     if total is not None and done >= total:
@@ -108,17 +123,16 @@ def run(config: DictConfig, console: Console) -> int:
         console.print(f"All {total} steps are done.")
         _finish(config, run_dir, console)
         return 0
-    first = _is_first_node(config)
-    if first:
+    if lock is not None:
         merge_metrics(run_dir, kept_until=done)
     log = run_dir / "train.log"
     with log.open("ab") as output:
-        process = _start(config, path, None if config.cleartrace.verbose else output)
+        process = _start(config, path, None if config.cleartrace.verbose else output, lock)
         try:
             status = _watch(process, run_dir, total, console)
         finally:
             _stop(process)
-            if first:
+            if lock is not None:
                 merge_metrics(run_dir)
                 _make_portable(run_dir)
     if status:
@@ -149,7 +163,8 @@ def _write_config(config: DictConfig, run_dir: Path) -> Path:
     return path
 
 
-def _start(config: DictConfig, path: Path, output: IO[bytes] | None) -> subprocess.Popen[bytes]:
+def _start(config: DictConfig, path: Path, output: IO[bytes] | None, lock: int | None) -> subprocess.Popen[bytes]:
+    """torchrun. It ends with this process, and as long as it takes to do so the folder is held."""
     trainer = config.trainer
     where = ["--standalone"]
     if trainer.nnodes > 1:
@@ -166,6 +181,8 @@ def _start(config: DictConfig, path: Path, output: IO[bytes] | None) -> subproce
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
         start_new_session=True,
+        pass_fds=[] if lock is None else [lock],
+        preexec_fn=partial(die_with_parent, signal.SIGTERM),
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from omegaconf import DictConfig, OmegaConf
+
+from code_judge.sandbox.syscalls import die_with_parent
 
 
 def train(config: DictConfig) -> None:
@@ -36,6 +39,7 @@ def _open_gloo() -> None:
 
 
 if __name__ == "__main__":
+    die_with_parent(signal.SIGKILL)  # torchrun, killed, ends no worker
     loaded = OmegaConf.load(sys.argv[1])
     assert isinstance(loaded, DictConfig)
     train(loaded)

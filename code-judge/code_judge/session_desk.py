@@ -108,10 +108,16 @@ class SessionDesk:
             with handle.busy():
                 yield
         except (BranchLost, SlotLost) as error:
+            self._check_open(handle, name)
             own_doing = handle.tree.session.slot.alive
             why = f"{CELL_ENDED_IT}: {error}" if own_doing else str(error)
             await self._drop(name, why)
             raise NoSession(why) from None
+
+    def _check_open(self, handle: _Handle, name: str) -> None:
+        """Raises NoSession for one that was closed meanwhile or stopped with its worker: that was no cell's doing."""
+        if self._handles.get(name) is not handle:
+            raise NoSession(self._ended.get(name, "this session is over"))
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -161,6 +167,7 @@ class SessionDesk:
                 handle.branch, message["code"], slot_limits(limits), echo=message["echo"],
                 rollback=message["rollback"],
             )  # fmt: skip
+        self._check_open(handle, message["session"])
         handle.cells += 1
         alive = handle.tree.session.alive(handle.branch)
         answer = _describe(result, limits, alive)

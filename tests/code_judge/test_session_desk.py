@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 
 from code_judge.jobs import CELL_ENDED_IT, RunLimits
-from code_judge.sandbox.session import BranchLost
+from code_judge.sandbox.answers import Status
+from code_judge.sandbox.session import BranchLost, CellResult
+from code_judge.sandbox.slot import Part
 from code_judge.session_desk import SessionDesk, _Handle, _Tree
 
 LIMITS = RunLimits(cpu_s=1, wall_s=3, memory_mb=256, output_bytes=100, output_chars=100)
@@ -27,6 +29,13 @@ class Stuck:
         if self.error is not None:
             raise self.error
         return branch + 1
+
+    async def run(self, branch: int, *_: object, **__: object) -> CellResult:
+        await self.go_on.wait()
+        return CellResult(Status.DIED, Part(None, 0.0, 0.0, 0, b"", 0, b"", 0))
+
+    def alive(self, branch: int) -> bool:
+        return False
 
     def end(self, branch: int) -> None:
         pass
@@ -80,6 +89,22 @@ def test_why_a_session_is_over_says_whose_doing_it_was(slot_lives: bool) -> None
         return (await desk_with(session, 9).handle({"op": "fork", "session": "a"}))["detail"]
 
     assert asyncio.run(go()).startswith(CELL_ENDED_IT) is slot_lives
+
+
+@pytest.mark.parametrize("op", ["fork", "run"])
+def test_a_session_that_is_closed_under_a_call_says_so(op: str) -> None:
+    async def go() -> dict[str, Any]:
+        session = Stuck(BranchLost("gone"))
+        desk = desk_with(session, 9)
+        asked = {"op": op, "session": "a", "limits": None, "code": "1", "echo": True, "rollback": False}
+        call = asyncio.create_task(desk.handle(asked))
+        await asyncio.sleep(0.05)
+        await desk.close()
+        session.go_on.set()
+        return await call
+
+    said = asyncio.run(go())
+    assert (said["status"], said.get("code"), said.get("detail")) == ("error", 410, "the worker stopped")
 
 
 @pytest.mark.parametrize("message", [{}, {"op": "nothing"}, {"op": "run"}, {"op": "create", "limits": 5}])

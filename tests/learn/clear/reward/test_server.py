@@ -115,7 +115,7 @@ async def test_a26_the_client_waits_for_a_service_that_restarts(monkeypatch):
 
 @awaited
 async def test_a26_a_service_that_stays_away_leaves_the_guidance_ungraded():
-    client = RewardClient("http://127.0.0.1:9", deadline_s=0.2)
+    client = RewardClient("http://127.0.0.1:9", deadline_s=1)
     graded = await client.grade(ask("x"))
     await client.close()
     assert graded.ungraded and graded.error.startswith("service: ConnectError") and graded.blame == "engine"
@@ -139,9 +139,9 @@ async def test_a26_hanging_up_cancels_the_run(tmp_path):
     while not server.started:
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    client = RewardClient(f"http://127.0.0.1:{port}", deadline_s=0.3)
+    client = RewardClient(f"http://127.0.0.1:{port}", deadline_s=2)
     graded = await client.grade(ask("slow"))
-    assert graded.ungraded and graded.error == "service: no answer within 0.3 s"
+    assert graded.ungraded and graded.error == "service: no answer within 2 s"
     until = time.monotonic() + 5
     while not scorer.stats.cancelled and time.monotonic() < until:
         await asyncio.sleep(0.01)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 from transformers import AutoTokenizer
 from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
@@ -27,7 +28,7 @@ from cleartrace_verl.main import EXIT_CONFIG
 from cleartrace_verl.main import main as main_of_grpo
 from cleartrace_verl.policy_folder import make_portable
 from cleartrace_verl.run_files import held
-from cleartrace_verl.sft import compose_sft, main
+from cleartrace_verl.sft import compose_sft, main, run
 from cleartrace_verl.sft_dataset import AssistantTurnsDataset
 from cleartrace_verl.sft_files import merge_metrics, problems, read_rows, total_steps
 from recipe.cleaner.coldstart.demonstrations import ErrorRates
@@ -272,6 +273,14 @@ def sft_command(files: Path, run_dir: Path, *overrides: str) -> list[str]:
     return [*command, *data, "data.train_batch_size=8", f"cleartrace.run_dir={run_dir}", *overrides]
 
 
+def is_free(run_dir: Path) -> bool:
+    try:
+        os.close(lock_folder(run_dir))
+    except StoreError:
+        return False
+    return True
+
+
 def test_a_killed_run_takes_its_training_with_it_and_no_second_one_trains_beside_it(files, tmp_path):
     run_dir, mark = tmp_path / "run", uuid4().hex
 
@@ -283,13 +292,13 @@ def test_a_killed_run_takes_its_training_with_it_and_no_second_one_trains_beside
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert wait_until(lambda: len(left(mark)) >= 3, 60), left(mark)
-        with pytest.raises(StoreError, match="another process is writing"):
-            lock_folder(run_dir)
+        log = run_dir / "train.log"
+        assert wait_until(lambda: log.exists() and len(left(mark)) >= 3, 60), left(mark)
+        assert not is_free(run_dir)
         process.kill()
         process.wait()
         assert wait_until(lambda: not left(mark)), f"processes left: {left(mark)}"
-        os.close(lock_folder(run_dir))
+        assert wait_until(lambda: is_free(run_dir))
     finally:
         process.kill()
         process.wait()
@@ -316,6 +325,21 @@ def test_a_folder_in_which_a_run_is_at_work_is_refused(program, words, files, tm
         )
     assert "another process is writing" in capfd.readouterr().out
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_a_run_that_was_killed_after_its_last_checkpoint_finishes_its_files(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    policy = tmp_path / "checkpoints/global_step_2/huggingface"
+    policy.mkdir(parents=True)
+    (policy / "config.json").write_text('{"attn_implementation": "packed_sdpa"}')
+    (tmp_path / "checkpoints/latest_checkpointed_iteration.txt").write_text("2")
+    (tmp_path / "metrics.part.jsonl").write_text(line(1, loss=9) + line(2, loss=8))
+    data = [f"data.train_files={files}/train.parquet", f"data.val_files={files}/val.parquet", "data.train_batch_size=8"]
+    config = tiny(*data, f"cleartrace.run_dir={tmp_path}", "trainer.total_training_steps=2")
+    assert run(config, Console(quiet=True)) == 0
+    assert json.loads((policy / "config.json").read_text()) == {}
+    assert [row["step"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1, 2]
+    assert not (tmp_path / "metrics.part.jsonl").exists()
 
 
 def test_a_run_trains_on_a_cpu_and_the_same_command_resumes_it(files, tmp_path):

@@ -118,13 +118,15 @@ def _run(config: DictConfig, run_dir: Path, lock: int | None, console: Console) 
     """`lock` holds the folder; None where another node does."""
     path = _write_config(config, run_dir)
     done, total = checkpointed_step(config), total_steps(config)
+    if lock is not None:
+        # A killed run may have trained to the end and left this undone.
+        merge_metrics(run_dir, kept_until=done)
+        _make_portable(run_dir)
     if total is not None and done >= total:
         # veRL's trainer would take one step more.
         console.print(f"All {total} steps are done.")
         _finish(config, run_dir, console)
         return 0
-    if lock is not None:
-        merge_metrics(run_dir, kept_until=done)
     log = run_dir / "train.log"
     with log.open("ab") as output:
         process = _start(config, path, None if config.cleartrace.verbose else output, lock)

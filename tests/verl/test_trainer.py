@@ -159,6 +159,19 @@ def test_totals_go_on_after_a_resume(tmp_path: Path):
     assert Totals().metrics() == {"cleartrace/generated_tokens_cum": 0}
 
 
+def test_totals_that_cannot_be_written_leave_those_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Totals(generated_tokens=10).save(tmp_path / "t.json")
+
+    def full_disk(path: Path, *_: object, **__: object) -> None:
+        path.open("w").close()
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        Totals(generated_tokens=20).save(tmp_path / "t.json")
+    assert Totals.load(tmp_path / "t.json").generated_tokens == 10
+
+
 def test_two_masked_rollouts_share_no_group():
     fresh = isolated_uids(["a", "a", "a"], [True, True, False])
     assert len(set(fresh)) == 3

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cleartrace.data.files import write_json
 from cleartrace.purify.counters import TrajectoryCounters
 
 
@@ -35,8 +36,8 @@ class Totals:
         return {"cleartrace/generated_tokens_cum": self.generated_tokens, **rate}
 
     def save(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(json.dumps(asdict(self)))
+        """Write as JSON, whole or not at all."""
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> Totals:

@@ -63,19 +63,24 @@ class CleartraceTrainer(ContextTrainer):
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
-        state = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}" / STATE_FILE
-        if self.global_steps and state.exists():
-            self._totals = Totals.load(state)
+        if self.global_steps:
+            state = self._step_folder() / STATE_FILE
+            if state.exists():
+                self._totals = Totals.load(state)
+            self._make_portable()  # a run that was killed after its checkpoint has not come to it
         # Without a checkpoint the run begins anew, and so does its evaluation of step 0.
         kept_until = self.global_steps if self.global_steps else -1
         for file in (self._trajectories, JsonLines(self._run_dir / "metrics.jsonl"), self._events):
             file.drop_after(kept_until)
 
     def _save_checkpoint(self) -> None:
+        # First: veRL ends with the mark that says the checkpoint is whole.
+        self._totals.save(self._step_folder() / STATE_FILE)
         super()._save_checkpoint()
-        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
-        self._totals.save(folder / STATE_FILE)
-        make_portable(folder / "actor" / "huggingface")
+        self._make_portable()
+
+    def _make_portable(self) -> None:
+        make_portable(self._step_folder() / "actor" / "huggingface")
 
     def _note(self, event: str) -> None:
         self.logger.logger.setdefault("cleartrace", MetricsLogger(self._run_dir / "metrics.jsonl"))

@@ -13,11 +13,14 @@ from cleartrace_verl.context.checks import context_config
 from cleartrace_verl.context.trainer import STATE_FILE, ContextTrainer
 from cleartrace_verl.context.worker import ContextActorRolloutRefWorker, Score
 from cleartrace_verl.platform_cpu import choose_cpu
+from cleartrace_verl.run_files import JsonLines
+from cleartrace_verl.totals import Totals
 from cleartrace_verl.trainer import CleartraceTrainer
 from cleartrace_verl.workers import CpuActorRolloutRefWorker, CpuTrainingWorker
 from tests.verl.context.support import ROOT, pair_files
 
 KEY = "actor_rollout_ref.context_rl"
+PPO_TRAINER = "verl.trainer.ppo.v1.trainer_base.PPOTrainer"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def test_every_role_of_the_actor_is_known():
 def test_the_stream_goes_on_where_the_checkpoint_stood(files, tmp_path, monkeypatch):
     """W11; a checkpoint without the file, of a run without pairs, counts the steps it must have made."""
     trainer = trainer_with(*on(files), "actor_rollout_ref.actor.ppo_mini_batch_size=2", "data.train_batch_size=4")
-    monkeypatch.setattr("verl.trainer.ppo.v1.trainer_base.PPOTrainer._load_checkpoint", lambda self: None)
+    monkeypatch.setattr(f"{PPO_TRAINER}._load_checkpoint", lambda self: None)
     trainer.config.trainer.default_local_dir = str(tmp_path)
     trainer.global_steps = 3
     ContextTrainer._load_checkpoint(trainer)
@@ -83,3 +86,28 @@ def test_the_stream_goes_on_where_the_checkpoint_stood(files, tmp_path, monkeypa
     (folder / STATE_FILE).write_text(json.dumps({"optimizer_steps": 7}))
     ContextTrainer._load_checkpoint(trainer)
     assert trainer._optimizer_steps == 7
+
+
+def test_the_state_stands_before_verl_says_that_a_checkpoint_is_whole(files, tmp_path, monkeypatch):
+    """A run that is killed right behind the mark counts on, and its policy loads anywhere once it is resumed."""
+    trainer = trainer_with(*on(files))
+    trainer.config.trainer.default_local_dir = str(tmp_path / "checkpoints")
+    trainer._totals, trainer._optimizer_steps, trainer.global_steps = Totals(generated_tokens=50), 7, 3
+    trainer._run_dir = tmp_path
+    trainer._trajectories = trainer._events = JsonLines(tmp_path / "events.jsonl")
+    folder = tmp_path / "checkpoints/global_step_3"
+
+    def killed_behind_the_mark(self) -> None:
+        assert {path.name for path in folder.iterdir()} == {"context.json", "cleartrace.json"}
+        (folder / "actor/huggingface").mkdir(parents=True)
+        (folder / "actor/huggingface/config.json").write_text('{"attn_implementation": "packed_sdpa"}')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{PPO_TRAINER}._save_checkpoint", killed_behind_the_mark)
+    monkeypatch.setattr(f"{PPO_TRAINER}._load_checkpoint", lambda self: None)
+    with pytest.raises(KeyboardInterrupt):
+        trainer._save_checkpoint()
+    trainer._totals, trainer._optimizer_steps = Totals(), 0
+    trainer._load_checkpoint()
+    assert (trainer._totals.generated_tokens, trainer._optimizer_steps) == (50, 7)
+    assert json.loads((folder / "actor/huggingface/config.json").read_text()) == {}

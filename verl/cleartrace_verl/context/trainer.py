@@ -12,6 +12,7 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.utils import Role
 from verl.utils.device import get_device_name
 
+from cleartrace.data.files import write_json
 from cleartrace_verl.context.checks import context_config
 from cleartrace_verl.preference_steps import PairStepTrainer
 
@@ -74,7 +75,7 @@ class ContextTrainer(PairStepTrainer):
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
-        state = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}" / STATE_FILE
+        state = self._step_folder() / STATE_FILE
         if self.global_steps and state.exists():
             self._optimizer_steps = json.loads(state.read_text())["optimizer_steps"]
         elif self.global_steps:
@@ -82,10 +83,12 @@ class ContextTrainer(PairStepTrainer):
             self._optimizer_steps = self.global_steps * _updates_per_step(self.config)
 
     def _save_checkpoint(self) -> None:
+        if self._learns_contexts:  # first: veRL ends with the mark that says the checkpoint is whole
+            write_json(self._step_folder() / STATE_FILE, {"optimizer_steps": self._optimizer_steps})
         super()._save_checkpoint()
-        if self._learns_contexts:
-            folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
-            (folder / STATE_FILE).write_text(json.dumps({"optimizer_steps": self._optimizer_steps}))
+
+    def _step_folder(self) -> Path:
+        return Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
 
 
 def _mini_batch(config: DictConfig) -> int:

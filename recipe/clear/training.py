@@ -17,12 +17,6 @@ class TrainingFailed(RuntimeError):
     """A training ended with an error; its log says which."""
 
 
-def latest(folder: Path) -> int:
-    """The last step that has a checkpoint: veRL writes its number last."""
-    mark = folder / "checkpoints/latest_checkpointed_iteration.txt"
-    return int(mark.read_text()) if mark.exists() else 0
-
-
 def sft_steps(seed: Seed, name: str) -> int:
     rows = pq.read_metadata(seed.project(name).export / "verl/train.parquet").num_rows
     return max(EPOCHS * rows // BATCH, 1)
@@ -37,10 +31,8 @@ def grpo_model(seed: Seed) -> Path:
 
 
 def train_sft(seed: Seed, name: str = "") -> None:
-    """The published 5 epochs over the rows."""
+    """The published 5 epochs over the rows; ends at once when they are done."""
     steps, files = sft_steps(seed, name), seed.project(name).export / "verl"
-    if latest(seed.sft(name)) >= steps:
-        return
     command = [
         *(sys.executable, "-m", "cleartrace_verl.sft", "--recipe", "recipe/clear/sft", "experiment=ruleworld"),
         f"trainer.experiment_name=clear_ruleworld_sft{seed.number}{name.replace('-', '_')}",
@@ -56,7 +48,7 @@ def train_sft(seed: Seed, name: str = "") -> None:
 
 def train_grpo(seed: Seed) -> None:
     """From the model after SFT; only its weights change."""
-    if latest(seed.grpo) >= seed.grpo_steps:
+    if _finished(seed):
         return
     command = [
         *(sys.executable, "-m", "recipe.clear.grpo", "ruleworld", "--store", str(seed.runs)),
@@ -75,6 +67,12 @@ def train_grpo(seed: Seed) -> None:
         *(["algorithm.filter_groups.metric=reward"] if seed.charged else []),
     ]
     _run(command, seed.grpo)
+
+
+def _finished(seed: Seed) -> bool:
+    """Whether the last model is there, and the report, which a run writes when all else is done."""
+    mark = seed.grpo / "checkpoints/latest_checkpointed_iteration.txt"
+    return (seed.grpo / "report.html").exists() and mark.exists() and int(mark.read_text()) >= seed.grpo_steps
 
 
 def _charge(seed: Seed) -> list[str]:

@@ -47,9 +47,9 @@ class Figure5Job:
     def commands(self) -> list[list[str]]:
         """Trainings resume by themselves, and the probe goes on where it stood."""
         found = []
-        if self.arm.sft and not self._finished(self.run_dir / "sft"):
-            found.append(self._sft())
-        if not self._finished(self.run_dir):
+        if not self._finished():
+            if self.arm.sft:  # returns at once when its steps are done
+                found.append(self._sft())
             found.append(self._grpo())
         return [*found, self._probe()]
 
@@ -88,10 +88,10 @@ class Figure5Job:
             *("--answer-prefix", "The correct option is", "--dtype", "float32"),
         ]
 
-    def _finished(self, folder: Path) -> bool:
-        """Whether the training in `folder` has left its last model: veRL writes the number of the step last."""
-        mark = folder / "checkpoints/latest_checkpointed_iteration.txt"
-        return mark.exists() and int(mark.read_text()) >= self.steps
+    def _finished(self) -> bool:
+        """Whether the last model is there, and the report, which a run writes when all else is done."""
+        mark = self.run_dir / "checkpoints/latest_checkpointed_iteration.txt"
+        return (self.run_dir / "report.html").exists() and mark.exists() and int(mark.read_text()) >= self.steps
 
     def export(self) -> None:
         """Write the row, and drop the weights, which are as large as the model."""

@@ -219,8 +219,11 @@ class Generator:
         for package in {unit.subject.package for unit, _ in kept}:
             target = self.out / "repositories" / package.repository
             if not target.is_dir():
+                draft = target.with_name(f".{target.name}.part")
+                shutil.rmtree(draft, ignore_errors=True)  # of a killed run
                 with self.copies.borrowed(package.root) as workspace:
-                    shutil.copytree(workspace.root, target, ignore=shutil.ignore_patterns(".git"))
+                    shutil.copytree(workspace.root, draft, ignore=shutil.ignore_patterns(".git"))
+                draft.rename(target)
         return Made(trajectories, tasks, len(kept), len(rows))
 
 

@@ -1,6 +1,7 @@
 """Executed mutations: real commands, exact cascade hits, the same bytes again, and a killed run goes on."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,30 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(made, tmp_path, mo
     again = g.generate(tmp_path, options)
     assert again.trajectories.read_bytes() == first.trajectories.read_bytes()
     assert again.tasks.read_bytes() == first.tasks.read_bytes()
+
+
+def test_a_repository_whose_copy_was_interrupted_is_copied_again(made, tmp_path, monkeypatch):
+    first, options = made
+    shutil.copytree(first.tasks.parent / "parts", tmp_path / "parts")
+    copy = shutil.copytree
+
+    def killed(source, target, **rest):
+        if tmp_path in target.parents:
+            target.mkdir(parents=True)
+            (target / "half.py").touch()
+            raise KeyboardInterrupt
+        return copy(source, target, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            g.generate(tmp_path, options)
+    g.generate(tmp_path, options)
+    assert files(tmp_path / "repositories") == files(first.tasks.parent / "repositories") != []
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*"))
 
 
 def test_a_folder_of_other_options_is_refused(made):

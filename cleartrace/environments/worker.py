@@ -121,11 +121,17 @@ class Worker:
             await self._send({"answer": text})
 
     async def _send(self, message: dict[str, Any]) -> None:
+        self._require_alive()
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(sock=self._socket, limit=_LONGEST_LINE)
         if os.fstat(self._noise.fileno()).st_size > _NOISE:
             self._noise.truncate(0)
         self._writer.write(json.dumps(message).encode() + b"\n")
+
+    def _require_alive(self) -> None:
+        """Somebody may have ended the process while a call waited, and nothing of it can be used after that."""
+        if not self.alive:
+            raise EnvironmentFault(f"{self._name}: its process was ended: its host was closed, or its session left")
 
     async def _receive(self, method: str) -> dict[str, Any]:
         assert self._reader is not None
@@ -133,6 +139,7 @@ class Worker:
             line = await self._reader.readline()
         except (OSError, ValueError) as error:
             raise EnvironmentFault(f"{self._name}: the line to its process broke in `{method}`: {error}") from None
+        self._require_alive()
         if not line:
             raise EnvironmentFault(f"{self._name}: its process ended in `{method}`. It last said: {self.last_words()}")
         try:

@@ -290,6 +290,19 @@ def test_a_missing_interpreter_is_a_fault():
         hosted(lambda host: host.tasks(), python="/no/such/python")
 
 
+@pytest.mark.parametrize("text", ["sleep 30", "ask x"])
+def test_a_session_at_work_when_its_host_is_closed_fails_as_its_environment_does(text):
+    async def scenario():
+        host = await Host(NAME, user=User(wait_s=0.5)).open()
+        work = asyncio.create_task(say(host, text))
+        await asyncio.sleep(0.3)
+        await host.close()
+        with pytest.raises(EnvironmentFault, match="its process was ended"):
+            await work
+
+    asyncio.run(scenario())
+
+
 def test_the_host_is_closed_once_and_for_all():
     async def scenario():
         host = await Host(NAME).open()

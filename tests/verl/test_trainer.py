@@ -17,7 +17,14 @@ from cleartrace.purify.counters import TrajectoryCounters
 from cleartrace_verl import preflight
 from cleartrace_verl.progress import Tail, describe, steps_left
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
-from cleartrace_verl.step_rules import check_refill, is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.step_rules import (
+    check_refill,
+    is_spoiled,
+    isolated_uids,
+    last_step,
+    owes_validation,
+    score_metrics,
+)
 from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
 from tests.verl.rollouts import POLICY, config_with
@@ -121,6 +128,22 @@ def test_filtering_that_finds_no_group_to_learn_from_ends():
     check_refill(refilled=10**6, batch=16, limit=0)
     with pytest.raises(RuntimeError, match="max_num_gen_batches=4 batches of 16"):
         check_refill(refilled=65, batch=16, limit=4)
+
+
+@pytest.mark.parametrize(
+    ("step", "logged", "owed"),
+    [
+        (4, {"timing_s/step": 1.0}, True),
+        (4, {"cleartrace/val/acc": 0.5}, False),
+        (4, {"val-aux/num_turns/min": 2}, False),
+        (3, {}, False),
+        (7, {}, True),
+    ],
+)
+def test_a_run_ended_between_its_checkpoint_and_its_validation_owes_it(step, logged, owed):
+    rows = [{"step": 0, "data": {"cleartrace/val/acc": 0.1}}, {"step": step, "data": logged}]
+    assert owes_validation(rows, step=step, total=7, every=2) is owed
+    assert not owes_validation([], step=step, total=7, every=-1)
 
 
 def test_a_masked_rollout_leaves_its_group():

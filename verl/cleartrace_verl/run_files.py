@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,10 @@ class JsonLines:
 
         A last line that a killed run left unfinished is dropped too.
         """
+        self.drop(lambda row: row["step"] > step)
+
+    def drop(self, unwanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Keep the other rows, and no unfinished last line."""
         if not self.path.exists():
             return
         with (
@@ -61,8 +65,14 @@ class JsonLines:
             kept.open("w", encoding="utf-8") as new,
         ):
             for line in old:
-                if line.endswith("\n") and json.loads(line)["step"] <= step:
+                if line.endswith("\n") and not unwanted(json.loads(line)):
                     new.write(line)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All of them; none where there is no file."""
+        if self.path.exists():
+            with self.path.open(encoding="utf-8") as file:
+                yield from map(json.loads, file)
 
 
 class MetricsLogger:

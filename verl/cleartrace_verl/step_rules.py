@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -56,6 +56,19 @@ def last_step(*, step: int, total: int, generated: int, last: int, budget: int |
     if budget and generated + last >= budget:
         return min(total, step + 1)
     return total
+
+
+def owes_validation(logged: Iterable[Mapping[str, Any]], *, step: int, total: int, every: int) -> bool:
+    """Whether a run was ended between the checkpoint of `step` and the validation that follows it.
+
+    Args:
+        logged: rows of `metrics.jsonl`.
+        every: `trainer.test_freq`; the last step is validated too, unless this is 0 or less.
+    """
+    if every <= 0 or (step < total and step % every):
+        return False
+    keys = (key for row in logged if row["step"] == step for key in row["data"])
+    return not any(key.startswith(("val-", "cleartrace/val")) for key in keys)
 
 
 def check_refill(*, refilled: int, batch: int, limit: int) -> None:

@@ -24,7 +24,15 @@ from cleartrace_verl.policy_folder import make_portable
 from cleartrace_verl.preference import apply_preferences
 from cleartrace_verl.run_files import JsonLines, MetricsLogger
 from cleartrace_verl.spliced import correct_spliced
-from cleartrace_verl.step_rules import check_refill, is_left_out, is_spoiled, isolated_uids, last_step, score_metrics
+from cleartrace_verl.step_rules import (
+    check_refill,
+    is_left_out,
+    is_spoiled,
+    isolated_uids,
+    last_step,
+    owes_validation,
+    score_metrics,
+)
 from cleartrace_verl.template_check import require_template
 from cleartrace_verl.totals import Totals
 from cleartrace_verl.validation import arm_metrics
@@ -70,8 +78,18 @@ class CleartraceTrainer(ContextTrainer):
             self._make_portable()  # a run that was killed after its checkpoint has not come to it
         # Without a checkpoint the run begins anew, and so does its evaluation of step 0.
         kept_until = self.global_steps if self.global_steps else -1
-        for file in (self._trajectories, JsonLines(self._run_dir / "metrics.jsonl"), self._events):
+        metrics = JsonLines(self._run_dir / "metrics.jsonl")
+        for file in (self._trajectories, metrics, self._events):
             file.drop_after(kept_until)
+        if self.global_steps:
+            self._make_up_for_validation(metrics)
+
+    def _make_up_for_validation(self, metrics: JsonLines) -> None:
+        """veRL validates after its checkpoint; before going on, it can validate at the step of the checkpoint."""
+        step, every = self.global_steps, self.config.trainer.test_freq
+        if owes_validation(metrics.rows(), step=step, total=self.total_training_steps, every=every):
+            self._trajectories.drop(lambda row: row["step"] == step and row["split"] == "val")
+            self.config.trainer.val_before_train = True
 
     def _save_checkpoint(self) -> None:
         # First: veRL ends with the mark that says the checkpoint is whole.

@@ -94,7 +94,9 @@ def test_the_state_stands_before_verl_says_that_a_checkpoint_is_whole(files, tmp
     trainer.config.trainer.default_local_dir = str(tmp_path / "checkpoints")
     trainer._totals, trainer._optimizer_steps, trainer.global_steps = Totals(generated_tokens=50), 7, 3
     trainer._run_dir = tmp_path
-    trainer._trajectories = trainer._events = JsonLines(tmp_path / "events.jsonl")
+    trainer._trajectories, trainer._events = JsonLines(tmp_path / "t.jsonl"), JsonLines(tmp_path / "events.jsonl")
+    trainer._trajectories.append({"step": step, "split": "val"} for step in (0, 3))
+    trainer.config.trainer.val_before_train, trainer.total_training_steps = False, 3
     folder = tmp_path / "checkpoints/global_step_3"
 
     def killed_behind_the_mark(self) -> None:
@@ -111,3 +113,5 @@ def test_the_state_stands_before_verl_says_that_a_checkpoint_is_whole(files, tmp
     trainer._load_checkpoint()
     assert (trainer._totals.generated_tokens, trainer._optimizer_steps) == (50, 7)
     assert json.loads((folder / "actor/huggingface/config.json").read_text()) == {}
+    assert trainer.config.trainer.val_before_train, "the validation of the last step is still owed"
+    assert [row["step"] for row in trainer._trajectories.rows()] == [0]

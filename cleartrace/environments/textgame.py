@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -116,7 +117,7 @@ def _java_error() -> type[Exception]:
     return Py4JError
 
 
-class TextGames(Generic[Simulator]):
+class TextGames(ABC, Generic[Simulator]):
     """The part of an environment that is the same for every simulator. A subclass says how its own is asked."""
 
     name: str
@@ -125,24 +126,24 @@ class TextGames(Generic[Simulator]):
     def __init__(self) -> None:
         self.machine: Machine[Simulator] = Machine(self.name, self._launch)
 
-    def _launch(self) -> Simulator:
-        raise NotImplementedError
+    @abstractmethod
+    def _launch(self) -> Simulator: ...
 
+    @abstractmethod
     def _load(self, simulator: Simulator, task_id: str) -> str:
         """Starts a game and returns what the player reads first. Raises ValueError for an unknown task."""
-        raise NotImplementedError
 
-    def _step(self, simulator: Simulator, command: str) -> Step:
-        raise NotImplementedError
+    @abstractmethod
+    def _step(self, simulator: Simulator, command: str) -> Step: ...
 
-    def _options(self, simulator: Simulator, containing: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _options(self, simulator: Simulator, containing: str) -> str: ...
 
-    def _standing(self, simulator: Simulator) -> Standing:
-        raise NotImplementedError
+    @abstractmethod
+    def _standing(self, simulator: Simulator) -> Standing: ...
 
-    def _solution(self, simulator: Simulator, task_id: str) -> Sequence[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _solution(self, simulator: Simulator, task_id: str) -> Sequence[str]: ...
 
     def session(self, task_id: str, seed: int) -> GameSession[Simulator]:
         return GameSession(self, task_id)
